@@ -14,8 +14,9 @@ typedef struct chaski_address {
   uint16_t port;                  /* 1..65535 */
 } chaski_address;
 
-/* Parse text. CHASKI_OK, or CHASKI_EADDRESS and *why (static, never NULL then) says what is wrong and what was expected,
- * e.g. "port 99999 is not in 1..65535"-like texts without the variable part. "::1:8511" without brackets is refused. */
+/* Parse text. CHASKI_OK, or CHASKI_EADDRESS and *why (static, never NULL then) says what is wrong and what was
+ * expected, e.g. "port 99999 is not in 1..65535"-like texts without the variable part. "::1:8511" without brackets is
+ * refused. */
 int chaski_address_parse(chaski_slice text, chaski_address *out, const char **why);
 /* Write "host:port" or "[v6]:port" with a NUL into out (CHASKI_HOST_MAX + 8 bytes); returns its length. */
 size_t chaski_address_format(char *out, const char *host, uint16_t port);

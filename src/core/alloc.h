@@ -15,10 +15,10 @@ void chaski_set_allocator(chaski_realloc_fn fn);
 /* Blocks the core holds now (for leak checks in tests). */
 size_t chaski_alloc_blocks(void);
 
-void *chaski__malloc(size_t size);            /* size > 0; NULL on failure */
-void *chaski__calloc(size_t count, size_t size); /* zeroed; NULL on failure or overflow */
-void *chaski__realloc(void *ptr, size_t size);   /* size > 0 */
-void chaski__free(void *ptr);                    /* NULL is fine */
+void *chaski__malloc(size_t size);                /* size > 0; NULL on failure */
+void *chaski__calloc(size_t count, size_t size);  /* zeroed; NULL on failure or overflow */
+void *chaski__realloc(void *ptr, size_t size);    /* size > 0 */
+void chaski__free(void *ptr);                     /* NULL is fine */
 char *chaski__strndup(const char *s, size_t len); /* NUL-terminated copy; NULL on failure */
 
 #endif

@@ -104,8 +104,8 @@ typedef struct chaski_transport {
   int (*udp_open)(void *ctx, const char *ip, uint16_t port, const chaski_udp_events *events, void *user,
                   chaski_udp **out);
   uint16_t (*udp_port)(const chaski_udp *udp);
-  /* Send one datagram to a numeric host. Best effort: CHASKI_OK says it was handed over, CHASKI_EFULL that the socket is
-   * full now, another code why it cannot be sent. Nothing is borrowed. */
+  /* Send one datagram to a numeric host. Best effort: CHASKI_OK says it was handed over, CHASKI_EFULL that the socket
+   * is full now, another code why it cannot be sent. Nothing is borrowed. */
   int (*udp_send)(chaski_udp *udp, const char *host, uint16_t port, const uint8_t *bytes, size_t len);
   void (*udp_close)(chaski_udp *udp); /* `closed` follows exactly once */
 } chaski_transport;

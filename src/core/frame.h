@@ -18,10 +18,10 @@ typedef struct chaski_frame {
 } chaski_frame;
 
 typedef struct chaski_frame_decoder {
-  uint8_t *partial;    /* bytes of a frame that has begun; NULL between frames, so that an idle edge holds nothing */
-  size_t len, cap;     /* filled and allocated bytes of partial; cap grows with len, never with what a header promises */
-  uint32_t topic_max;  /* largest topic accepted, bytes */
-  uint32_t data_max;   /* largest data accepted, bytes */
+  uint8_t *partial;   /* bytes of a frame that has begun; NULL between frames, so that an idle edge holds nothing */
+  size_t len, cap;    /* filled and allocated bytes of partial; cap grows with len, never with what a header promises */
+  uint32_t topic_max; /* largest topic accepted, bytes */
+  uint32_t data_max;  /* largest data accepted, bytes */
 } chaski_frame_decoder;
 
 void chaski_frame_decoder_init(chaski_frame_decoder *d, uint32_t topic_max, uint32_t data_max);

@@ -1,9 +1,9 @@
 /* pool.h: the messages pool: which messages were seen. Ids of our making (uuid version 8) are kept exactly, as one
  * window of sequence numbers per origin, with no clock; ids of other makers in a bounded set, oldest out first.
  *
- * A window covers the last CHASKI_WINDOW numbers below the highest seen, one bit each; it starts small and grows as gaps
- * need it. Below it a number counts as stale. One message moves a window up by at most CHASKI_WINDOW_STEP; an id further
- * ahead is kept in the bounded set instead, so that one forged number does not silence an origin. When only
+ * A window covers the last CHASKI_WINDOW numbers below the highest seen, one bit each; it starts small and grows as
+ * gaps need it. Below it a number counts as stale. One message moves a window up by at most CHASKI_WINDOW_STEP; an id
+ * further ahead is kept in the bounded set instead, so that one forged number does not silence an origin. When only
  * far-ahead numbers come (CHASKI_REANCHOR of them in a row, each within a step of the one before), the origin really
  * went on without us: the window is moved up to them.
  * SPDX-License-Identifier: MIT */
@@ -15,12 +15,12 @@
 
 #include <stdbool.h>
 
-#define CHASKI_WINDOW 65536       /* numbers: a slow path may lag this many publishes behind a fast one */
-#define CHASKI_WINDOW_STEP 16384  /* numbers: what one message may skip at most */
-#define CHASKI_REANCHOR 64        /* messages */
-#define CHASKI_ORIGINS_MAX 8192   /* windows; least recently used goes; a quarter at most through one source */
-#define CHASKI_POOL_DEFAULT 8192  /* opaque ids; RELIABILITY 3: the seed's 128 goes round in cycles (PROTOCOL A.6) */
-#define CHASKI_POOL_ID_MAX 64     /* bytes of an opaque id */
+#define CHASKI_WINDOW 65536      /* numbers: a slow path may lag this many publishes behind a fast one */
+#define CHASKI_WINDOW_STEP 16384 /* numbers: what one message may skip at most */
+#define CHASKI_REANCHOR 64       /* messages */
+#define CHASKI_ORIGINS_MAX 8192  /* windows; least recently used goes; a quarter at most through one source */
+#define CHASKI_POOL_DEFAULT 8192 /* opaque ids; RELIABILITY 3: the seed's 128 goes round in cycles (PROTOCOL A.6) */
+#define CHASKI_POOL_ID_MAX 64    /* bytes of an opaque id */
 
 typedef struct chaski_pool chaski_pool;
 
