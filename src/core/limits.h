@@ -1,0 +1,59 @@
+/* limits.h: every limit of a node in one table: default, hard bounds, reason. Each is an option of the node, shown in
+ * its status with a counter of how often it was hit. Source: DESIGN 7, RELIABILITY 3.
+ * SPDX-License-Identifier: MIT */
+#ifndef CHASKI_LIMITS_H
+#define CHASKI_LIMITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHASKI_KIB UINT64_C(1024)
+#define CHASKI_MIB (UINT64_C(1024) * 1024)
+#define CHASKI_MS UINT64_C(1000000)
+#define CHASKI_S UINT64_C(1000000000)
+
+/* X(name, unit, default, least, most, reason); unit is "bytes", "count" or "s" (kept in ns, given in seconds) */
+#define CHASKI_LIMITS(X)                                                                                               \
+  X(data_max, "bytes", 8 * CHASKI_MIB, CHASKI_KIB, 64 * CHASKI_MIB, "data of one frame")                               \
+  X(topic_max, "bytes", 256, 16, 4 * CHASKI_KIB, "topic of a frame: parsed for every frame, even a skipped one")       \
+  X(preauth_max, "bytes", 16 * CHASKI_KIB, CHASKI_KIB, CHASKI_MIB, "data of a frame before the handshake is complete") \
+  X(connect_timeout, "s", 5 * CHASKI_S, CHASKI_MS, 3600 * CHASKI_S, "a dial, to the completed handshake")              \
+  X(handshake_timeout, "s", 10 * CHASKI_S, CHASKI_MS, 3600 * CHASKI_S, "an accepted connection's handshake")           \
+  X(frame_timeout, "s", 30 * CHASKI_S, CHASKI_MS, 3600 * CHASKI_S, "a started frame (slowloris)")                      \
+  X(lease, "s", 15 * CHASKI_S, 10 * CHASKI_MS, 3600 * CHASKI_S, "silence after which a peer is dead")                  \
+  X(keep_alive_interval, "s", 7 * CHASKI_S, CHASKI_MS, 3600 * CHASKI_S, "pings, the seed's; up to half as much more")  \
+  X(goodbye_timeout, "s", 1 * CHASKI_S, CHASKI_MS, 60 * CHASKI_S, "reading to the end after a goodbye")                \
+  X(pending_max, "count", 100, 1, 65536, "connections without a handshake; the oldest goes")                           \
+  X(pending_per_ip, "count", 10, 1, 65536, "the same from one address off loopback")                                   \
+  X(edges_max, "count", 1000, 1, 1000000, "live edges")                                                                \
+  X(peer_subscriptions, "count", 65536, 1, 1000000, "subscriptions one peer may announce")                             \
+  X(queue_low, "bytes", 256 * CHASKI_KIB, 1, 1024 * CHASKI_MIB, "an edge's queue: writing resumes below")              \
+  X(queue_high, "bytes", 1 * CHASKI_MIB, 1, 1024 * CHASKI_MIB, "writing pauses above")                                 \
+  X(queue_hard, "bytes", 16 * CHASKI_MIB, 1, 1024 * CHASKI_MIB, "overflow applies above")                              \
+  X(queue_stall, "s", 10 * CHASKI_S, CHASKI_MS, 3600 * CHASKI_S, "above high without progress: slow_consumer")         \
+  X(inbox_max, "count", 1024, 1, 1000000, "messages that wait for one subscription's handler")                         \
+  X(messages_pool_maxsize, "count", 8192, 1, 1000000, "ids of other makers that are remembered")                       \
+  X(ping_echo_max, "bytes", 64 * CHASKI_KIB, 0, CHASKI_MIB, "dummy data a pong echoes")
+
+typedef struct chaski_limits {
+#define CHASKI__FIELD(name, unit, def, least, most, reason) uint64_t name;
+  CHASKI_LIMITS(CHASKI__FIELD)
+#undef CHASKI__FIELD
+} chaski_limits;
+
+typedef struct chaski_limit_row {
+  const char *name, *unit, *reason;
+  uint64_t value, least, most; /* bytes, count, or ns */
+  size_t offset;               /* in chaski_limits, and in the counters of hits, which have the same shape */
+} chaski_limit_row;
+
+extern const chaski_limit_row chaski_limit_rows[];
+extern const size_t chaski_limit_count;
+
+void chaski_limits_init(chaski_limits *l); /* the defaults */
+/* CHASKI_OK, or CHASKI_EINVAL and *why (static): which two limits do not fit together. */
+int chaski_limits_check(const chaski_limits *l, const char **why);
+/* Field of row i. */
+uint64_t *chaski_limit_at(chaski_limits *l, size_t i);
+
+#endif

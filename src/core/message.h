@@ -1,0 +1,54 @@
+/* message.h: a message as it lies in a frame: the envelope's fields (PROTOCOL A.2, B.2) and its data, which stay
+ * serialised and unread. Decoding has a fast path for the order we emit and a general one for any other.
+ * SPDX-License-Identifier: MIT */
+#ifndef CHASKI_MESSAGE_H
+#define CHASKI_MESSAGE_H
+
+#include "frame.h"
+
+#define CHASKI_TTL_MAX 64      /* hops; larger values from the wire are clamped (RELIABILITY T17) */
+#define CHASKI_COMMAND_MAX 64  /* bytes of a command's name */
+#define CHASKI_TOPIC_ALL "All" /* the topic of every command but the application's own */
+
+/* All slices point into the frame's bytes and live as long as they do. */
+typedef struct chaski_message {
+  chaski_slice frame;   /* the whole frame */
+  chaski_slice command; /* text */
+  chaski_slice topic;   /* text; the header's and the envelope's are the same */
+  chaski_slice data;    /* one serialised value, not looked into when it is the application's */
+  chaski_slice uuid;    /* text of 1..64 bytes; empty: nil */
+  int64_t sec;          /* timestamp, since 1970 UTC */
+  uint32_t nsec;
+  uint8_t ttl; /* 0..CHASKI_TTL_MAX, as received */
+  bool ours;   /* uuid is version 8: origin and seq are set */
+  uint64_t origin, seq;
+  uint32_t ttl_at;    /* offset of the ttl's bytes in frame; 0: the envelope has none */
+  uint32_t ttl_width; /* how many bytes: 1, 2, 3, 5 or 9 */
+} chaski_message;
+
+/* Read the message in a complete frame. CHASKI_OK, or CHASKI_EMALFORMED and *why (static) says what is wrong. Header
+ * and envelope are checked fully. Data that stands last is not looked into, so that a fault inside it stays a fault of
+ * the message (CHASKI_EDATA for who reads it); data that stands elsewhere has to be walked over and then is checked. */
+int chaski_message_read(const chaski_frame *frame, chaski_message *out, const char **why);
+/* The same from the frame's bytes, which must be exactly one frame. */
+int chaski_message_read_bytes(chaski_slice frame, chaski_message *out, const char **why);
+
+/* What goes into a new envelope. */
+typedef struct chaski_envelope {
+  chaski_slice command, topic; /* at most CHASKI_COMMAND_MAX and 256 bytes */
+  int64_t sec;
+  uint32_t nsec;
+  uint8_t ttl;          /* 0..127 */
+  uint64_t origin, seq; /* the uuid */
+} chaski_envelope;
+
+/* Bytes of the frame that carries data_len bytes of data under this envelope. */
+size_t chaski_message_size(const chaski_envelope *e, size_t data_len);
+/* Write everything but the data (which follows at the returned offset) into out, which has room for all of it. */
+size_t chaski_message_write_head(uint8_t *out, const chaski_envelope *e, size_t data_len);
+
+/* Write into out (at least frame.len + 8 bytes) the frame with the ttl replaced, all else as it was; returns its
+ * length. */
+size_t chaski_message_with_ttl(uint8_t *out, const chaski_message *m, uint8_t ttl);
+
+#endif
