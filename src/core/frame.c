@@ -18,24 +18,24 @@ static void put32(uint8_t *p, uint32_t v) {
   p[3] = (uint8_t)v;
 }
 
-static uint32_t data_len(const uint8_t *header) {
+static uint32_t header_data(const uint8_t *header) {
   return get32(header);
 }
 
-static uint32_t topic_len(const uint8_t *header) {
+static uint32_t header_topic(const uint8_t *header) {
   return get32(header + 4);
 }
 
 static uint64_t frame_size(const uint8_t *header) {
-  return CHASKI_FRAME_HEADER + (uint64_t)topic_len(header) + data_len(header);
+  return CHASKI_FRAME_HEADER + (uint64_t)header_topic(header) + header_data(header);
 }
 
 static bool too_big(const chaski_frame_decoder *d, const uint8_t *header) {
-  return topic_len(header) > d->topic_max || data_len(header) > d->data_max;
+  return header_topic(header) > d->topic_max || header_data(header) > d->data_max;
 }
 
 static chaski_frame frame_at(const uint8_t *p) {
-  size_t topic = topic_len(p), data = data_len(p);
+  size_t topic = header_topic(p), data = header_data(p);
   return (chaski_frame){
       .bytes = {p, CHASKI_FRAME_HEADER + topic + data},
       .topic = {p + CHASKI_FRAME_HEADER, topic},
@@ -115,7 +115,7 @@ bool chaski_frame_pending(const chaski_frame_decoder *d) {
   return d->partial && !handed_out(d);
 }
 
-void chaski_frame_header(uint8_t out[CHASKI_FRAME_HEADER], uint32_t topic, uint32_t data) {
-  put32(out, data);
-  put32(out + 4, topic);
+void chaski_frame_header(uint8_t out[CHASKI_FRAME_HEADER], uint32_t topic_len, uint32_t data_len) {
+  put32(out, data_len);
+  put32(out + 4, topic_len);
 }

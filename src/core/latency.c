@@ -2,6 +2,7 @@
 #include "latency.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #define SAMPLE_JITTER 100.0 /* ms, standard deviation the seed gives to every single sample */
 
@@ -25,9 +26,9 @@ static void estimate(chaski_latency *l, double sample) {
   }
 }
 
-/* Nothing measured: a reset counts as a sample of the estimate, but no round trip was seen. */
-static int is_first(const chaski_latency *l) {
-  return l->samples == 0 || (l->rtt_min <= 0 && l->srtt <= 0);
+/* Not by samples: a reset counts as one there, but shows no round trip. */
+static bool is_first(const chaski_latency *l) {
+  return !(l->srtt > 0);
 }
 
 /* RFC 6298 2.2 and 2.3 */

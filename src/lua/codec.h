@@ -1,0 +1,105 @@
+/* codec.h: MessagePack <-> Lua values. pack.c writes, unpack.c reads, values.c has the marks and objects for what Lua
+ * has no type for (chaski.null, array, map, bin, str, timestamp, ext). Knows no node and no frame.
+ *
+ * Lua -> wire: integer -> the shortest int; float -> float 64, always; string -> str if valid UTF-8, else bin (option
+ * `strings`); chaski.null -> nil; a table whose keys are exactly 1..n, n > 0 -> array, any other, the empty one too ->
+ * map; a mark decides the doubtful cases. Tables are read raw: no metamethod is called, no user code runs.
+ * Wire -> Lua: ints -> integers (above 2^63-1 a float), floats -> floats, str and bin -> strings, nil -> chaski.null in an
+ * array, an absent key in a map, nil at the top; ext -1 -> chaski.timestamp, another ext -> chaski.ext; an empty array
+ * and a map with number keys get their mark, so that a round trip keeps them. A key that comes twice: the last wins.
+ * What pack takes, unpack takes, if both have the same limits.
+ * SPDX-License-Identifier: MIT */
+#ifndef CHASKI_CODEC_H
+#define CHASKI_CODEC_H
+
+#include "../core/slice.h"
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CHASKI_CODEC_DEPTH 32         /* tables in tables; libmpack's own figure (RELIABILITY T22) */
+#define CHASKI_CODEC_DEPTH_MAX 128    /* bounds the C stack: pack recurses, unpack holds one record a level */
+#define CHASKI_CODEC_COUNT 1048576    /* elements of arrays and pairs of maps, all together: about 80 MB of Lua at worst */
+#define CHASKI_CODEC_TABLES 65536     /* tables: one byte of wire becomes 56 or more of memory */
+#define CHASKI_CODEC_KEY_SIZE 256     /* bytes of a string key */
+#define CHASKI_CODEC_NUMBER_KEYS 4096 /* in all maps of one message: their hashes can be made to collide (T23) */
+
+typedef enum chaski_strings {
+  CHASKI_STRINGS_AUTO, /* pack: by content. unpack: str and bin become Lua strings */
+  CHASKI_STRINGS_STR,  /* pack: Lua strings are str, valid or not. unpack: a bin becomes a chaski.bin */
+  CHASKI_STRINGS_BIN,  /* pack: Lua strings are bin, but keys as in AUTO. unpack: a str becomes a chaski.str */
+} chaski_strings;      /* so STR and BIN lose no type in a round trip; a key is a Lua string always */
+
+/* A field that is 0 has its default, a NULL pointer to the options means all of them. */
+typedef struct chaski_pack_options {
+  chaski_strings strings;
+  bool sort_keys;         /* false, true, numbers, strings by bytes: the same value has the same bytes */
+  uint32_t depth;         /* <= CHASKI_CODEC_DEPTH_MAX */
+  uint32_t count, tables; /* as unpack's, so that what we send our peers accept */
+  uint32_t key_size;
+  size_t size; /* bytes of the result; 0: no limit */
+} chaski_pack_options;
+
+typedef struct chaski_unpack_options {
+  chaski_strings strings;
+  uint32_t depth; /* <= CHASKI_CODEC_DEPTH_MAX */
+  uint32_t count, tables;
+  uint32_t key_size;
+} chaski_unpack_options;
+
+/* A reusable output buffer, owned by a userdata. ptr and len are the result of the last successful chaski__pack. */
+typedef struct chaski_packer {
+  const uint8_t *ptr;
+  size_t len;
+} chaski_packer;
+
+/* Push the userdata of a new packer (anchor it: registry, upvalue, user value). Raises only on out of memory. */
+chaski_packer *chaski__packer_new(lua_State *L);
+
+/* Encode the value at idx into p. 0: p->ptr, p->len hold until p's next use. Otherwise a negative code with the error
+ * object pushed: CHASKI_ESERIALIZE (the message names the place: "data.a[3]: cannot serialise a function"),
+ * CHASKI_ETOOBIG (options' size) or CHASKI_ENOMEM. `root` is the path's first word. Raises only on out of memory; no Lua
+ * code and no finalizer runs before the bytes are complete. */
+int chaski__pack(lua_State *L, int idx, chaski_packer *p, const chaski_pack_options *opt, const char *root);
+
+/* Decode exactly one object. 0 and the value pushed, or CHASKI_EDATA and the error object pushed (its message says what
+ * and at which byte). The caller keeps `bytes` alive: finalizers may run. Raises only on out of memory. */
+int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt);
+
+/* Push the table of functions and values that become chaski.pack, chaski.unpack, chaski.null, ... */
+int chaski__open_codec(lua_State *L);
+
+/* --- values ------------------------------------------------------------------------------------------------------ */
+
+/* nsec <= 999999999. Needs three free stack slots. */
+void chaski__push_timestamp(lua_State *L, int64_t sec, uint32_t nsec);
+/* False, and nothing written, if the value at idx is no chaski.timestamp. */
+bool chaski__to_timestamp(lua_State *L, int idx, int64_t *sec, uint32_t *nsec);
+void chaski__push_null(lua_State *L);
+
+/* Shared by the three files of the codec. */
+typedef enum chaski_kind {
+  CHASKI_KIND_NULL,
+  CHASKI_KIND_BIN,
+  CHASKI_KIND_STR,
+  CHASKI_KIND_TIMESTAMP,
+  CHASKI_KIND_EXT,
+  CHASKI_KIND_ARRAY, /* this and the next are marks on tables, the rest are userdata */
+  CHASKI_KIND_MAP,
+  CHASKI_KINDS, /* none of these */
+} chaski_kind;
+
+/* lua_topointer of each kind's metatable; they live as long as the state. Makes them if need be. */
+void chaski__kinds(lua_State *L, const void *metatables[CHASKI_KINDS]);
+void chaski__mark(lua_State *L, int idx, chaski_kind kind);          /* ARRAY or MAP onto the table at idx */
+void chaski__push_wrapped(lua_State *L, chaski_kind kind);           /* BIN or STR: the string on the top is replaced */
+void chaski__push_ext(lua_State *L, int type, const void *p, size_t len);
+int chaski__ext_type(lua_State *L, int idx);                         /* of a CHASKI_KIND_EXT */
+const char *chaski__content(lua_State *L, int idx, size_t *len);     /* of BIN, STR, EXT; anchored by the object */
+
+/* The module's functions, put together by values.c. */
+int chaski__l_pack(lua_State *L); /* upvalue 1: a packer */
+int chaski__l_unpack(lua_State *L);
+
+#endif

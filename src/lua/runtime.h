@@ -1,0 +1,87 @@
+/* runtime.h: what all files of the binding share for one lua_State: the loop, the one door into Lua, and tasks.
+ *
+ * A task is a coroutine run by the host: the main chunk, every handler, every policy call is one. A blocking function
+ * parks the current task (chaski__park) and something later wakes it (chaski__wake); whatever wakes it first wins, and the
+ * rest find the wait's number stale. Core and net know nothing of this.
+ * SPDX-License-Identifier: MIT */
+#ifndef CHASKI_LUA_RUNTIME_H
+#define CHASKI_LUA_RUNTIME_H
+
+#include "../core/loop.h"
+#include "../net/net.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+
+typedef struct chaski_task chaski_task;
+
+typedef struct chaski_runtime {
+  lua_State *L;         /* main thread; NULL once the door is shut (lua_close has begun) */
+  uv_loop_t *uv;        /* luv's loop */
+  chaski_net *net;      /* environment on that loop */
+  chaski_loop *loop;    /* the core's */
+  chaski_task *current; /* the task that runs now; NULL outside tasks */
+  uint64_t errors;      /* uncaught errors in handlers, callbacks and tasks since the start */
+  int edge_mt, node_mt, message_mt; /* registry references of hot metatables, LUA_NOREF until made */
+} chaski_runtime;
+
+/* The runtime of this state, from any of its coroutines. Made on first use by luaopen_chaski_core (which requires luv first and
+ * then makes the guard userdata that closes everything before luv's own finalizer runs). Raises when luv runs on
+ * another libuv than ours. */
+chaski_runtime *chaski__runtime(lua_State *L);
+
+/* The one door: call fn(L) as a C function in protected mode on the main thread with `arg` as light userdata at index 1, from an
+ * upcall of the core or of libuv. An error is logged with its traceback and counted, and goes no further. Returns true if fn
+ * succeeded. Does nothing when the door is shut. */
+bool chaski__enter(chaski_runtime *rt, lua_CFunction fn, void *arg);
+/* Log an error with the traceback of coroutine co (message on top of co, popped), count it, and tell the `error` hook. `where`:
+ * "handler of weather", … */
+void chaski__report_error(chaski_runtime *rt, lua_State *co, const char *where);
+
+/* --- tasks -------------------------------------------------------------------------------------------------- */
+typedef struct chaski_task_end { /* how a task tells that it is over; may be NULL */
+  /* On the main thread, not inside any task. status LUA_OK: the results are on co's stack; else the error is. */
+  void (*ended)(void *owner, chaski_task *task, int status, lua_State *co);
+  void *owner;
+} chaski_task_end;
+
+/* Start a task: function and nargs arguments are on top of L and are popped. Runs at once until it parks or ends. An
+ * error nobody takes (end NULL or no joiner) is reported. Returns the task (anchored while it lives; borrowed: it may be over
+ * already) or NULL when out of memory. `node_key`: tasks that belong to a node (any light key, NULL for none) are cancelled
+ * together by chaski__cancel_tasks. */
+chaski_task *chaski__spawn(chaski_runtime *rt, lua_State *L, int nargs, const char *where, const chaski_task_end *end,
+                           const void *node_key);
+void chaski__cancel_tasks(chaski_runtime *rt, const void *node_key);
+
+/* Enter a handler as a task at the cost of a call: `enter` is run in a recycled coroutine with `arg` as light userdata: it pushes what it
+ * needs and calls the handler with lua_callk. If it returns, the coroutine is recycled and nothing was allocated, NULL is
+ * returned; if it parks, the task is returned and `end->ended` tells when it is over. Errors are reported with `where`. */
+chaski_task *chaski__run_handler(chaski_runtime *rt, lua_CFunction enter, void *arg, const char *where,
+                                 const chaski_task_end *end, const void *node_key);
+
+/* Parking. In a C function called by a task:
+ *     chaski__check_task(L, "node:connect");            raises unless L is the current task's own coroutine
+ *     uint64_t wait = chaski__wait(rt);                 the number of the wait that is about to begin
+ *     ... start the operation, remembering (task, wait) ...
+ *     return chaski__park(L, rt, seconds, cleanup, ctx);   never returns here
+ * The values given to chaski__wake become the results of the C function. When `seconds` >= 0 have passed first, the results are
+ * nil, err (code "timeout"). When the task is cancelled, an error with code "cancelled" is raised at the call. In both of these
+ * cases cleanup(ctx) is called first (may be NULL), so that the operation forgets the task. */
+void chaski__check_task(lua_State *L, const char *function);
+uint64_t chaski__wait(chaski_runtime *rt);
+chaski_task *chaski__task_hold(chaski_runtime *rt);            /* the current task, referenced */
+void chaski__task_release(chaski_task *task);
+int chaski__park(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup)(void *ctx), void *ctx);
+/* Wake: true if the task still waits in `wait`; then push(co, ctx) pushes the results onto its coroutine and returns their number (it runs
+ * protected; may be NULL for none) and the task is resumed: at once when called from outside any task, else at the next turn of the loop.
+ * false: it no longer waits (timed out, cancelled, over). */
+bool chaski__wake(chaski_runtime *rt, chaski_task *task, uint64_t wait, int (*push)(lua_State *co, void *ctx), void *ctx);
+
+/* Let the loop turn once: parks the current task until the next turn. Returns from the C function with no result, or with the
+ * nresults values on top of L. */
+int chaski__breathe(lua_State *L, chaski_runtime *rt, int nresults);
+
+/* --- keeping the process going and coming down --------------------------------------------------------------- */
+size_t chaski__tasks(const chaski_runtime *rt); /* tasks not over: the host waits for them and for active handles */
+
+#endif
