@@ -4,8 +4,6 @@
  * SPDX-License-Identifier: MIT */
 #include "transport_contract.h"
 
-#include "../src/core/alloc.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -198,8 +198,9 @@ int chaski_address_parse(chaski_slice text, chaski_address *out, const char **wh
 }
 
 size_t chaski_address_format(char *out, const char *host, uint16_t port) {
-  const char *form = strchr(host, ':') ? "[%.*s]:%u" : "%.*s:%u";
-  return (size_t)snprintf(out, CHASKI_HOST_MAX + 8, form, CHASKI_HOST_MAX - 1, host, (unsigned)port);
+  bool v6 = strchr(host, ':');
+  return (size_t)snprintf(out, CHASKI_HOST_MAX + 8, "%s%.*s%s:%u", v6 ? "[" : "", CHASKI_HOST_MAX - 1, host,
+                          v6 ? "]" : "", (unsigned)port);
 }
 
 bool chaski_address_is_numeric(const char *host) {

@@ -12,6 +12,7 @@ static const struct {
 };
 
 static int row_of(int code) {
+  if (code <= CHASKI__ERROR_BASE || code >= CHASKI_OK) return -1;
   int row = code - CHASKI__ERROR_BASE - 1;
   return row >= 0 && (size_t)row < sizeof errors / sizeof *errors ? row : -1;
 }

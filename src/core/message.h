@@ -19,8 +19,9 @@ typedef struct chaski_message {
   chaski_slice uuid;    /* text of 1..64 bytes; empty: nil */
   int64_t sec;          /* timestamp, since 1970 UTC */
   uint32_t nsec;
-  uint8_t ttl; /* 0..CHASKI_TTL_MAX, as received */
-  bool ours;   /* uuid is version 8: origin and seq are set */
+  chaski_slice stamp; /* the timestamp as it was serialised; empty: the envelope has none */
+  uint8_t ttl;        /* 0..CHASKI_TTL_MAX, as received */
+  bool ours;          /* uuid is version 8: origin and seq are set */
   uint64_t origin, seq;
   uint32_t ttl_at;    /* offset of the ttl's bytes in frame; 0: the envelope has none */
   uint32_t ttl_width; /* how many bytes: 1, 2, 3, 5 or 9 */
@@ -47,7 +48,7 @@ size_t chaski_message_size(const chaski_envelope *e, size_t data_len);
 /* Write everything but the data (which follows at the returned offset) into out, which has room for all of it. */
 size_t chaski_message_write_head(uint8_t *out, const chaski_envelope *e, size_t data_len);
 
-/* Write into out (at least frame.len + 8 bytes) the frame with the ttl replaced, all else as it was; returns its
+/* Write into out (at least frame.len + 12 bytes) the frame with the ttl replaced, all else as it was; returns its
  * length. */
 size_t chaski_message_with_ttl(uint8_t *out, const chaski_message *m, uint8_t ttl);
 

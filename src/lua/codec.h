@@ -78,25 +78,29 @@ void chaski__push_timestamp(lua_State *L, int64_t sec, uint32_t nsec);
 bool chaski__to_timestamp(lua_State *L, int idx, int64_t *sec, uint32_t *nsec);
 void chaski__push_null(lua_State *L);
 
-/* Shared by the three files of the codec. */
+/* Shared by the files of the codec. */
 typedef enum chaski_kind {
   CHASKI_KIND_NULL,
   CHASKI_KIND_BIN,
   CHASKI_KIND_STR,
   CHASKI_KIND_TIMESTAMP,
   CHASKI_KIND_EXT,
-  CHASKI_KIND_ARRAY, /* this and the next are marks on tables, the rest are userdata */
+  CHASKI_KIND_ARRAY, /* this and the next are marks on tables, the others are userdata */
   CHASKI_KIND_MAP,
-  CHASKI_KINDS, /* none of these */
+  CHASKI_KINDS, /* how many; as an answer: none of these */
 } chaski_kind;
 
 /* lua_topointer of each kind's metatable; they live as long as the state. Makes them if need be. */
 void chaski__kinds(lua_State *L, const void *metatables[CHASKI_KINDS]);
-void chaski__mark(lua_State *L, int idx, chaski_kind kind);          /* ARRAY or MAP onto the table at idx */
-void chaski__push_wrapped(lua_State *L, chaski_kind kind);           /* BIN or STR: the string on the top is replaced */
-void chaski__push_ext(lua_State *L, int type, const void *p, size_t len);
-int chaski__ext_type(lua_State *L, int idx);                         /* of a CHASKI_KIND_EXT */
-const char *chaski__content(lua_State *L, int idx, size_t *len);     /* of BIN, STR, EXT; anchored by the object */
+void chaski__push_metatable(lua_State *L, chaski_kind kind);
+bool chaski__is_kind(lua_State *L, int idx, chaski_kind kind); /* of a userdata kind */
+void chaski__mark(lua_State *L, int idx, chaski_kind kind);    /* ARRAY or MAP onto the table at idx */
+void chaski__wrap(lua_State *L, chaski_kind kind);             /* BIN or STR: takes the string on the top's place */
+void chaski__push_ext(lua_State *L, int type, chaski_slice bytes);
+int chaski__ext_type(lua_State *L, int idx);               /* of an EXT */
+chaski_slice chaski__content(lua_State *L, int idx);       /* of a BIN, STR or EXT; lives as long as the object */
+void chaski__timestamp_methods(lua_State *L);              /* into the metatable on the top */
+int chaski__l_timestamp(lua_State *L);                     /* chaski.timestamp(sec [, nsec]) */
 
 /* The module's functions, put together by values.c. */
 int chaski__l_pack(lua_State *L); /* upvalue 1: a packer */

@@ -1,0 +1,42 @@
+/* block.h: reference-counted bytes that outgoing frames lie in, and the arena that hands them out. A frame is
+ * encoded once; every edge it goes to refers to the same bytes, and neighbouring frames in one block are one slice.
+ * SPDX-License-Identifier: MIT */
+#ifndef CHASKI_BLOCK_H
+#define CHASKI_BLOCK_H
+
+#include "alloc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CHASKI_BLOCK_SIZE (64 * 1024) /* bytes: one write; small enough that a slow edge pins little */
+#define CHASKI_SPARE_BLOCKS 16        /* kept for reuse: 1 MiB a loop */
+
+typedef struct chaski__block {
+  uint32_t refs;
+  size_t used, cap; /* bytes */
+  uint8_t bytes[];
+} chaski__block;
+
+typedef struct chaski__arena {
+  chaski__block *current;                    /* being filled; holds one reference */
+  chaski__block *spare[CHASKI_SPARE_BLOCKS]; /* empty ones of CHASKI_BLOCK_SIZE */
+  size_t spares;
+} chaski__arena;
+
+/* Bytes off..off+len of a block. Who keeps a span holds a reference to its block. */
+typedef struct chaski__span {
+  chaski__block *block;
+  size_t off, len;
+} chaski__span;
+
+/* Take len bytes to write into; the span comes with a reference. false: out of memory. */
+bool chaski__arena_take(chaski__arena *a, size_t len, chaski__span *out);
+void chaski__arena_free(chaski__arena *a);
+void chaski__block_release(chaski__arena *a, chaski__block *b); /* drop one reference */
+
+static inline uint8_t *chaski__span_bytes(const chaski__span *s) {
+  return s->block->bytes + s->off;
+}
+
+#endif

@@ -1,0 +1,141 @@
+/* outbox.c: see outbox.h. SPDX-License-Identifier: MIT */
+#include "outbox.h"
+
+#include "frame.h"
+
+#include <string.h>
+
+void chaski__outbox_init(chaski__outbox *o) {
+  *o = (chaski__outbox){.cap = CHASKI_OUTBOX_INLINE};
+  o->spans = o->small;
+}
+
+/* Back to an empty box that holds nothing: an idle edge costs no buffer. */
+static void rewind_box(chaski__outbox *o, chaski__arena *a) {
+  for (uint32_t i = 0; i < o->count; i++) chaski__block_release(a, o->spans[o->head + i].block);
+  if (o->tail) chaski__block_release(a, o->tail);
+  if (o->spans != o->small) chaski__free(o->spans);
+  chaski__outbox_init(o);
+}
+
+void chaski__outbox_free(chaski__outbox *o, chaski__arena *a) {
+  rewind_box(o, a);
+}
+
+static bool make_room(chaski__outbox *o) {
+  if (o->head + o->count < o->cap) return true;
+  if (o->head > o->cap / 2) { /* slide down */
+    memmove(o->spans, o->spans + o->head, o->count * sizeof *o->spans);
+    o->head = 0;
+    return true;
+  }
+  uint32_t cap = o->cap * 2;
+  chaski__span *spans = chaski__realloc(o->spans == o->small ? NULL : o->spans, cap * sizeof *spans);
+  if (!spans) return false;
+  if (o->spans == o->small) memcpy(spans, o->small, sizeof o->small);
+  o->spans = spans;
+  o->cap = cap;
+  return true;
+}
+
+static bool extend_last(chaski__outbox *o, const chaski__span *f) {
+  if (!o->count) return false;
+  chaski__span *last = &o->spans[o->head + o->count - 1];
+  if (last->block != f->block || last->off + last->len != f->off) return false;
+  last->len += f->len;
+  return true;
+}
+
+/* Copy a small frame behind the others in the box's own block. */
+static bool copy_to_tail(chaski__outbox *o, chaski__arena *a, const chaski__span *f, chaski__span *copy) {
+  if (!o->tail || o->tail->cap - o->tail->used < f->len) {
+    size_t cap = 4 * CHASKI_OUTBOX_COPY;
+    chaski__block *b = chaski__malloc(sizeof *b + cap);
+    if (!b) return false;
+    *b = (chaski__block){.refs = 1, .cap = cap};
+    if (o->tail) chaski__block_release(a, o->tail);
+    o->tail = b;
+  }
+  *copy = (chaski__span){o->tail, o->tail->used, f->len};
+  memcpy(chaski__span_bytes(copy), chaski__span_bytes(f), f->len);
+  o->tail->used += f->len;
+  return true;
+}
+
+static bool append_span(chaski__outbox *o, const chaski__span *f) {
+  if (extend_last(o, f)) return true;
+  if (!make_room(o)) return false;
+  o->spans[o->head + o->count++] = *f;
+  f->block->refs++;
+  return true;
+}
+
+bool chaski__outbox_append(chaski__outbox *o, chaski__arena *a, const chaski__span *frame) {
+  chaski__span copy;
+  if (!extend_last(o, frame)) {
+    bool small = o->count >= CHASKI_OUTBOX_SHARED && frame->len <= CHASKI_OUTBOX_COPY;
+    if (small && !copy_to_tail(o, a, frame, &copy)) return false;
+    if (!append_span(o, small ? &copy : frame)) return false;
+  }
+  o->bytes += frame->len;
+  o->frames++;
+  return true;
+}
+
+size_t chaski__outbox_peek(const chaski__outbox *o, chaski_slice *slices, size_t max, size_t *total) {
+  size_t skip = o->borrowed, n = 0;
+  *total = 0;
+  for (uint32_t i = 0; i < o->count && n < max; i++) {
+    const chaski__span *s = &o->spans[o->head + i];
+    if (skip >= s->len) {
+      skip -= s->len;
+      continue;
+    }
+    slices[n++] = chaski_slice_of(chaski__span_bytes(s) + skip, s->len - skip);
+    *total += s->len - skip;
+    skip = 0;
+  }
+  return n;
+}
+
+static size_t frame_length(const uint8_t *h) {
+  size_t data = (size_t)h[0] << 24 | (size_t)h[1] << 16 | (size_t)h[2] << 8 | h[3];
+  size_t topic = (size_t)h[4] << 24 | (size_t)h[5] << 16 | (size_t)h[6] << 8 | h[7];
+  return CHASKI_FRAME_HEADER + topic + data;
+}
+
+/* Count the frames that end within the first n bytes of a span. A frame never lies across two spans. */
+static void walk_frames(chaski__outbox *o, const uint8_t *bytes, size_t n) {
+  size_t at = 0;
+  while (at < n) {
+    size_t rest = o->front_rest ? o->front_rest : frame_length(bytes + at);
+    if (rest > n - at) {
+      o->front_rest = rest - (n - at);
+      return;
+    }
+    at += rest;
+    o->front_rest = 0;
+    o->frames--;
+  }
+}
+
+void chaski__outbox_consume(chaski__outbox *o, chaski__arena *a, size_t n) {
+  if (n == o->bytes) {
+    rewind_box(o, a);
+    return;
+  }
+  o->bytes -= n;
+  o->borrowed -= n < o->borrowed ? n : o->borrowed;
+  while (n) {
+    chaski__span *s = &o->spans[o->head];
+    size_t part = n < s->len ? n : s->len;
+    walk_frames(o, chaski__span_bytes(s), part);
+    n -= part;
+    s->off += part;
+    s->len -= part;
+    if (s->len) break;
+    chaski__block_release(a, s->block);
+    o->head++;
+    o->count--;
+  }
+}

@@ -1,0 +1,38 @@
+/* outbox.h: what waits to leave on one stream: spans of shared blocks in order. Frames that follow each other in one
+ * block are one span. Bytes at the front may be borrowed by the transport.
+ * SPDX-License-Identifier: MIT */
+#ifndef CHASKI_OUTBOX_H
+#define CHASKI_OUTBOX_H
+
+#include "block.h"
+#include "slice.h"
+
+#define CHASKI_OUTBOX_INLINE 2 /* spans without an allocation: an edge that keeps up needs one or two */
+#define CHASKI_OUTBOX_SHARED                                                                                           \
+  32 /* spans into shared blocks; beyond, small frames are copied so that a slow edge does not pin                     \
+        a whole block for each */
+#define CHASKI_OUTBOX_COPY 4096 /* bytes: what counts as small */
+
+typedef struct chaski__outbox {
+  chaski__span *spans; /* spans[head .. head + count) */
+  uint32_t head, count, cap;
+  size_t bytes;        /* all of them */
+  size_t borrowed;     /* of these, at the front, the transport's */
+  uint64_t frames;     /* frames not wholly gone */
+  size_t front_rest;   /* bytes of the front frame still here when a part of it has gone; 0 at a frame's start */
+  chaski__block *tail; /* private block that small frames are copied to; referenced */
+  chaski__span small[CHASKI_OUTBOX_INLINE];
+} chaski__outbox;
+
+void chaski__outbox_init(chaski__outbox *o);
+/* Drop everything. */
+void chaski__outbox_free(chaski__outbox *o, chaski__arena *a);
+/* Append one frame (a reference is taken as needed; the caller keeps its own). false: out of memory, nothing changed.
+ */
+bool chaski__outbox_append(chaski__outbox *o, chaski__arena *a, const chaski__span *frame);
+/* Fill up to max slices with what comes after the borrowed bytes; returns how many, and the bytes in *total. */
+size_t chaski__outbox_peek(const chaski__outbox *o, chaski_slice *slices, size_t max, size_t *total);
+/* n bytes have gone from the front. */
+void chaski__outbox_consume(chaski__outbox *o, chaski__arena *a, size_t n);
+
+#endif
