@@ -23,8 +23,8 @@ struct end {
   int ended, end_status;
   int written, written_status;
   int closing, closed;
-  uint8_t *borrowed;                                              /* freed at written or closed */
-  void (*on_connected)(struct end *), (*on_data)(struct end *);   /* what a test does inside the upcall */
+  uint8_t *borrowed;                                            /* freed at written or closed */
+  void (*on_connected)(struct end *), (*on_data)(struct end *); /* what a test does inside the upcall */
   void (*on_end)(struct end *), (*on_written)(struct end *);
 };
 
@@ -49,7 +49,7 @@ static void breach(struct rig *rig, const char *what) {
   if (!rig->breach) rig->breach = what;
 }
 
-/* --- stepping ------------------------------------------------------------------------------------------------ */
+/* --- stepping ----------------------------------------------------------------------------------------------------- */
 
 bool contract_until(contract_fixture *f, bool (*done)(void *), void *user) {
   uint64_t limit = f->env->now(f->env->ctx) + CONTRACT_DEADLINE_NS;
@@ -107,7 +107,7 @@ static void until_received(struct rig *rig, const struct end *e, size_t bytes) {
   assert_int_equal(e->received, bytes);
 }
 
-/* --- the pattern a stream carries ------------------------------------------------------------------------------ */
+/* --- the pattern a stream carries --------------------------------------------------------------------------------- */
 
 static uint8_t pattern(size_t offset) {
   return (uint8_t)((offset * 31) ^ (offset >> 8) ^ (offset >> 16));
@@ -120,7 +120,7 @@ static uint8_t *pattern_block(size_t from, size_t len) {
   return block;
 }
 
-/* --- upcalls of a stream ---------------------------------------------------------------------------------------- */
+/* --- upcalls of a stream ------------------------------------------------------------------------------------------ */
 
 static void note_upcall(struct end *e) {
   if (e->rig->inside) breach(e->rig, "an upcall inside a transport function");
@@ -179,7 +179,7 @@ static void on_closed(void *user) {
 
 static const chaski_stream_events stream_events = {on_connected, on_data, on_end, on_written, on_closed};
 
-/* --- calls of the transport, watched --------------------------------------------------------------------------- */
+/* --- calls of the transport, watched ------------------------------------------------------------------------------ */
 
 static void do_close(struct end *e) {
   e->closing = 1;
@@ -241,7 +241,7 @@ static void do_listener_close(struct rig *rig) {
   rig->listener = NULL;
 }
 
-/* --- the listener ------------------------------------------------------------------------------------------------ */
+/* --- the listener ------------------------------------------------------------------------------------------------- */
 
 static void on_accept(void *user, chaski_stream *stream) {
   struct rig *rig = user;
@@ -276,7 +276,7 @@ static void on_listener_closed(void *user) {
 
 static const chaski_listener_events listener_events = {on_accept, on_accept_error, on_listener_closed};
 
-/* --- beginning and end of a test ----------------------------------------------------------------------------------- */
+/* --- beginning and end of a test ---------------------------------------------------------------------------------- */
 
 static struct rig *rig_new(void **state) {
   struct rig *rig = calloc(1, sizeof *rig);
@@ -324,7 +324,7 @@ static void rig_end(struct rig *rig) {
   free(rig);
 }
 
-/* --- dialling --------------------------------------------------------------------------------------------------- */
+/* --- dialling ----------------------------------------------------------------------------------------------------- */
 
 static void dial_ends_once_and_after_connect_returned(void **state) {
   struct rig *rig = rig_connected(state);
@@ -509,7 +509,7 @@ static void peer_that_vanishes_gives_back_the_borrowed_rest(void **state) {
   rig_end(rig);
 }
 
-/* --- flow control ---------------------------------------------------------------------------------------------------- */
+/* --- flow control ------------------------------------------------------------------------------------------------- */
 
 static void paused_stream_gets_nothing_until_resumed(void **state) {
   struct rig *rig = rig_listening(state);
@@ -564,7 +564,7 @@ static void end_waits_while_paused(void **state) {
   rig_end(rig);
 }
 
-/* --- the end of a stream ------------------------------------------------------------------------------------------------ */
+/* --- the end of a stream ------------------------------------------------------------------------------------------ */
 
 static void half_close(struct rig *rig, struct end *first, struct end *second) {
   assert_int_equal(do_write(first, 0, 10), 10);
@@ -623,7 +623,7 @@ static void close_right_after_write_and_shutdown_in_order(void **state) {
   rig_end(rig);
 }
 
-/* --- close() inside each upcall --------------------------------------------------------------------------------------- */
+/* --- close() inside each upcall ----------------------------------------------------------------------------------- */
 
 static void close_inside_connected(void **state) {
   struct rig *rig = rig_listening(state);
@@ -692,7 +692,7 @@ static void close_inside_accept(void **state) {
   rig_end(rig);
 }
 
-/* --- listeners ------------------------------------------------------------------------------------------------------------ */
+/* --- listeners ---------------------------------------------------------------------------------------------------- */
 
 static void listen_names_what_is_wrong(void **state) {
   struct rig *rig = rig_listening(state);
@@ -764,7 +764,7 @@ static void many_streams_come_and_go(void **state) {
   for (size_t i = 0; i < SERVERS_MAX; i++) assert_int_equal(crowd.ends[i].closed, 1);
 }
 
-/* --- datagrams ------------------------------------------------------------------------------------------------------------ */
+/* --- datagrams ---------------------------------------------------------------------------------------------------- */
 
 struct socket_end {
   contract_fixture *f;
@@ -897,7 +897,7 @@ static void datagram_socket_shares_a_listeners_port_but_not_its_own(void **state
   assert_int_equal(b.closed, 0);
 }
 
-/* --- environment ------------------------------------------------------------------------------------------------------------ */
+/* --- environment -------------------------------------------------------------------------------------------------- */
 
 static void clock_never_goes_back_and_is_never_0(void **state) {
   contract_fixture *f = *state;
@@ -1016,7 +1016,7 @@ static void alarm_always_due_does_not_starve_streams(void **state) {
   rig_end(rig);
 }
 
-/* --- the table -------------------------------------------------------------------------------------------------------------- */
+/* --- the table ---------------------------------------------------------------------------------------------------- */
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(dial_ends_once_and_after_connect_returned),

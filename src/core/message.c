@@ -176,12 +176,10 @@ static const char *read_map(chaski_slice in, chaski_message *m) {
 }
 
 static const char *general_path(const chaski_frame *f, chaski_message *m) {
-  static const uint8_t nil = 0xc0;
   chaski_slice in = f->topic;
   chaski__mp topic;
   if (!chaski__mp_read(&in, &topic) || topic.type != MP_STR || in.len) return "the header's topic is not one string";
   *m = (chaski_message){.frame = f->bytes, .ttl = CHASKI_TTL_MAX, .topic = topic.bytes};
-  m->data = chaski_slice_of(&nil, 1);
   const char *wrong = read_map(f->data, m);
   if (wrong) return wrong;
   return chaski_slice_equal(m->topic, topic.bytes) ? NULL : "header and envelope have different topics";

@@ -15,7 +15,8 @@ typedef struct chaski_message {
   chaski_slice frame;   /* the whole frame */
   chaski_slice command; /* text */
   chaski_slice topic;   /* text; the header's and the envelope's are the same */
-  chaski_slice data;    /* one serialised value, not looked into when it is the application's */
+  chaski_slice data;    /* one serialised value, not looked into when it is the application's; empty: the envelope has
+                           none, which is nil */
   chaski_slice uuid;    /* text of 1..64 bytes; empty: nil */
   int64_t sec;          /* timestamp, since 1970 UTC */
   uint32_t nsec;

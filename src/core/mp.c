@@ -49,7 +49,7 @@ static bool from_token(chaski_slice *in, const mpack_token_t *t, chaski__mp *out
     return take_content(in, t->length, out);
   case MPACK_TOKEN_EXT:
     out->type = MP_EXT;
-    out->ext = t->data.ext_type;
+    out->ext = (int8_t)t->data.ext_type; /* libmpack 1.0.5 gives it without its sign */
     return take_content(in, t->length, out);
   case MPACK_TOKEN_CHUNK:
     break;

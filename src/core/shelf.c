@@ -2,7 +2,6 @@
 #include "shelf.h"
 
 #include <string.h>
-#include <utlist.h>
 
 struct chaski__source {
   UT_hash_handle hh;

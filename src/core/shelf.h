@@ -5,15 +5,10 @@
 #ifndef CHASKI_SHELF_H
 #define CHASKI_SHELF_H
 
-#include "alloc.h"
+#include "containers.h"
 #include "error.h"
 
 #include <stdint.h>
-
-#define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) chaski__malloc(size)
-#define uthash_free(ptr, size) chaski__free(ptr)
-#include <uthash.h>
 
 typedef struct chaski__source chaski__source;
 

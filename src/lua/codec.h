@@ -1,13 +1,15 @@
-/* codec.h: MessagePack <-> Lua values. pack.c writes, unpack.c reads, values.c has the marks and objects for what Lua
- * has no type for (chaski.null, array, map, bin, str, timestamp, ext). Knows no node and no frame.
+/* codec.h: MessagePack <-> Lua values. pack.c writes, unpack.c reads, values.c and timestamp.c have the marks and
+ * objects for what Lua has no type for (chaski.null, array, map, bin, str, ext, timestamp), codec.c is Lua's way in.
+ * Knows no node and no frame.
  *
  * Lua -> wire: integer -> the shortest int; float -> float 64, always; string -> str if valid UTF-8, else bin (option
  * `strings`); chaski.null -> nil; a table whose keys are exactly 1..n, n > 0 -> array, any other, the empty one too ->
  * map; a mark decides the doubtful cases. Tables are read raw: no metamethod is called, no user code runs.
- * Wire -> Lua: ints -> integers (above 2^63-1 a float), floats -> floats, str and bin -> strings, nil -> chaski.null in an
- * array, an absent key in a map, nil at the top; ext -1 -> chaski.timestamp, another ext -> chaski.ext; an empty array
- * and a map with number keys get their mark, so that a round trip keeps them. A key that comes twice: the last wins.
- * What pack takes, unpack takes, if both have the same limits.
+ * Wire -> Lua: ints -> integers (above 2^63-1 a float), floats -> floats, str and bin -> strings, nil -> chaski.null in
+ * an array, an absent key in a map, nil at the top; ext -1 -> chaski.timestamp, another ext -> chaski.ext; an empty
+ * array and a map with number keys get their mark, so that a round trip keeps them. A key that comes twice: the last
+ * wins. What pack takes, unpack takes, if both have the same limits.
+ *
  * SPDX-License-Identifier: MIT */
 #ifndef CHASKI_CODEC_H
 #define CHASKI_CODEC_H
@@ -20,7 +22,7 @@
 
 #define CHASKI_CODEC_DEPTH 32         /* tables in tables; libmpack's own figure (RELIABILITY T22) */
 #define CHASKI_CODEC_DEPTH_MAX 128    /* bounds the C stack: pack recurses, unpack holds one record a level */
-#define CHASKI_CODEC_COUNT 1048576    /* elements of arrays and pairs of maps, all together: about 80 MB of Lua at worst */
+#define CHASKI_CODEC_COUNT 1048576    /* elements of arrays and pairs of maps, all together: 80 MB of Lua at worst */
 #define CHASKI_CODEC_TABLES 65536     /* tables: one byte of wire becomes 56 or more of memory */
 #define CHASKI_CODEC_KEY_SIZE 256     /* bytes of a string key */
 #define CHASKI_CODEC_NUMBER_KEYS 4096 /* in all maps of one message: their hashes can be made to collide (T23) */
@@ -59,12 +61,13 @@ chaski_packer *chaski__packer_new(lua_State *L);
 
 /* Encode the value at idx into p. 0: p->ptr, p->len hold until p's next use. Otherwise a negative code with the error
  * object pushed: CHASKI_ESERIALIZE (the message names the place: "data.a[3]: cannot serialise a function"),
- * CHASKI_ETOOBIG (options' size) or CHASKI_ENOMEM. `root` is the path's first word. Raises only on out of memory; no Lua
- * code and no finalizer runs before the bytes are complete. */
+ * CHASKI_ETOOBIG (options' size) or CHASKI_ENOMEM. `root` is the path's first word. Raises only on out of memory; no
+ * Lua code and no finalizer runs before the bytes are complete. */
 int chaski__pack(lua_State *L, int idx, chaski_packer *p, const chaski_pack_options *opt, const char *root);
 
 /* Decode exactly one object. 0 and the value pushed, or CHASKI_EDATA and the error object pushed (its message says what
- * and at which byte). The caller keeps `bytes` alive: finalizers may run. Raises only on out of memory. */
+ * and at which byte, the first being 1). The caller keeps `bytes` alive: finalizers may run. Raises only on out of
+ * memory. */
 int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt);
 
 /* Push the table of functions and values that become chaski.pack, chaski.unpack, chaski.null, ... */
@@ -97,13 +100,16 @@ bool chaski__is_kind(lua_State *L, int idx, chaski_kind kind); /* of a userdata 
 void chaski__mark(lua_State *L, int idx, chaski_kind kind);    /* ARRAY or MAP onto the table at idx */
 void chaski__wrap(lua_State *L, chaski_kind kind);             /* BIN or STR: takes the string on the top's place */
 void chaski__push_ext(lua_State *L, int type, chaski_slice bytes);
-int chaski__ext_type(lua_State *L, int idx);               /* of an EXT */
-chaski_slice chaski__content(lua_State *L, int idx);       /* of a BIN, STR or EXT; lives as long as the object */
-void chaski__timestamp_methods(lua_State *L);              /* into the metatable on the top */
-int chaski__l_timestamp(lua_State *L);                     /* chaski.timestamp(sec [, nsec]) */
+int chaski__ext_type(lua_State *L, int idx);         /* of an EXT */
+chaski_slice chaski__content(lua_State *L, int idx); /* of a BIN, STR or EXT; lives as long as the object */
+void chaski__timestamp_methods(lua_State *L);        /* into the metatable on the top */
 
-/* The module's functions, put together by values.c. */
-int chaski__l_pack(lua_State *L); /* upvalue 1: a packer */
-int chaski__l_unpack(lua_State *L);
+/* The constructors: chaski.array([t]), .map([t]), .bin(s), .str(s), .ext(type, bytes), .timestamp(sec [, nsec]) */
+int chaski__l_array(lua_State *L);
+int chaski__l_map(lua_State *L);
+int chaski__l_bin(lua_State *L);
+int chaski__l_str(lua_State *L);
+int chaski__l_ext(lua_State *L);
+int chaski__l_timestamp(lua_State *L);
 
 #endif

@@ -43,8 +43,10 @@ static void check_name(lua_State *L, int arg, const char *key, const char *const
   for (const char *const *name = names; *name; name++)
     if (strcmp(key, *name) == 0) return;
   hint = nearest(key, names);
-  if (hint) lua_pushfstring(L, "unknown option '%s', did you mean '%s'?", key, hint);
-  else lua_pushfstring(L, "unknown option '%s'", key);
+  if (hint)
+    lua_pushfstring(L, "unknown option '%s', did you mean '%s'?", key, hint);
+  else
+    lua_pushfstring(L, "unknown option '%s'", key);
   luaL_argerror(L, arg, lua_tostring(L, -1));
 }
 

@@ -6,7 +6,6 @@
 #include "../core/error.h"
 #include "codec.h"
 #include "error.h"
-#include "options.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -58,11 +57,11 @@ static bool write_value(job *j, int idx, const level *up);
 
 /* --- errors ------------------------------------------------------------------------------------------------------ */
 
-typedef struct path {
+typedef struct error_path {
   char text[PATH_MAX_LEN];
   size_t len;
   bool full;
-} path;
+} error_path;
 
 static bool is_name(const char *s, size_t len) {
   bool name = len > 0 && len <= 40 && !(s[0] >= '0' && s[0] <= '9');
@@ -71,7 +70,7 @@ static bool is_name(const char *s, size_t len) {
   return name;
 }
 
-static void add_text(path *path, const char *text) {
+static void add_text(error_path *path, const char *text) {
   size_t len = strlen(text);
   if (path->full || len > sizeof path->text - path->len - sizeof "...") {
     if (!path->full) memcpy(path->text + path->len, "...", sizeof "...");
@@ -88,32 +87,39 @@ static void format_string_key(char *step, size_t size, const char *s, size_t len
     snprintf(step, size, ".%s", s);
     return;
   }
-  for (size_t i = 0; i < len && i < 40; i++)
-    shown[i] = s[i] < ' ' || s[i] > '~' || s[i] == '"' ? '?' : s[i];
+  for (size_t i = 0; i < len && i < 40; i++) shown[i] = s[i] < ' ' || s[i] > '~' || s[i] == '"' ? '?' : s[i];
   snprintf(step, size, "[\"%s%s\"]", shown, len > 40 ? "..." : "");
 }
 
-static void add_step(path *path, lua_State *L, const level *l) {
+static void add_step(error_path *path, lua_State *L, const level *l) {
   char step[64];
   size_t len;
   const char *s;
   switch (l->key ? lua_type(L, l->key) : LUA_TNONE) {
-  case LUA_TNONE: snprintf(step, sizeof step, "[%lld]", (long long)l->index); break;
-  case LUA_TBOOLEAN: snprintf(step, sizeof step, "[%s]", lua_toboolean(L, l->key) ? "true" : "false"); break;
+  case LUA_TNONE:
+    snprintf(step, sizeof step, "[%lld]", (long long)l->index);
+    break;
+  case LUA_TBOOLEAN:
+    snprintf(step, sizeof step, "[%s]", lua_toboolean(L, l->key) ? "true" : "false");
+    break;
   case LUA_TNUMBER:
-    if (lua_isinteger(L, l->key)) snprintf(step, sizeof step, "[%lld]", (long long)lua_tointeger(L, l->key));
-    else snprintf(step, sizeof step, "[%.14g]", lua_tonumber(L, l->key));
+    if (lua_isinteger(L, l->key))
+      snprintf(step, sizeof step, "[%lld]", (long long)lua_tointeger(L, l->key));
+    else
+      snprintf(step, sizeof step, "[%.14g]", lua_tonumber(L, l->key));
     break;
   case LUA_TSTRING:
     s = lua_tolstring(L, l->key, &len);
     format_string_key(step, sizeof step, s, len);
     break;
-  default: snprintf(step, sizeof step, "[?]"); break;
+  default:
+    snprintf(step, sizeof step, "[?]");
+    break;
   }
   add_text(path, step);
 }
 
-static void format_path(path *path, job *j, const level *innermost, size_t steps_max) {
+static void format_path(error_path *path, job *j, const level *innermost, size_t steps_max) {
   const level *steps[CHASKI_CODEC_DEPTH_MAX + 1];
   size_t n = 0;
   path->len = 0, path->full = false, path->text[0] = '\0';
@@ -129,7 +135,7 @@ static void format_path(path *path, job *j, const level *innermost, size_t steps
 }
 
 static bool fail_at(job *j, const level *at, int code, size_t steps_max, const char *reason) {
-  path path;
+  error_path path;
   luaL_checkstack(j->L, SLOTS, NULL);
   format_path(&path, j, at, steps_max);
   chaski__push_error(j->L, chaski_error_name(code), "%s: %s", path.text, reason);
@@ -194,16 +200,26 @@ static inline void put_bytes(packer *p, const void *bytes, size_t len) {
 
 static void put_integer(packer *p, lua_Integer v) {
   if (v >= 0) {
-    if (v < 0x80) put(p, (unsigned)v);
-    else if (v <= UINT8_MAX) put_sized(p, 0xcc, (uint64_t)v, 1);
-    else if (v <= UINT16_MAX) put_sized(p, 0xcd, (uint64_t)v, 2);
-    else if (v <= UINT32_MAX) put_sized(p, 0xce, (uint64_t)v, 4);
-    else put_sized(p, 0xcf, (uint64_t)v, 8);
-  } else if (v >= -32) put(p, (unsigned)(v & 0xff));
-  else if (v >= INT8_MIN) put_sized(p, 0xd0, (uint64_t)v, 1);
-  else if (v >= INT16_MIN) put_sized(p, 0xd1, (uint64_t)v, 2);
-  else if (v >= INT32_MIN) put_sized(p, 0xd2, (uint64_t)v, 4);
-  else put_sized(p, 0xd3, (uint64_t)v, 8);
+    if (v < 0x80)
+      put(p, (unsigned)v);
+    else if (v <= UINT8_MAX)
+      put_sized(p, 0xcc, (uint64_t)v, 1);
+    else if (v <= UINT16_MAX)
+      put_sized(p, 0xcd, (uint64_t)v, 2);
+    else if (v <= UINT32_MAX)
+      put_sized(p, 0xce, (uint64_t)v, 4);
+    else
+      put_sized(p, 0xcf, (uint64_t)v, 8);
+  } else if (v >= -32)
+    put(p, (unsigned)(v & 0xff));
+  else if (v >= INT8_MIN)
+    put_sized(p, 0xd0, (uint64_t)v, 1);
+  else if (v >= INT16_MIN)
+    put_sized(p, 0xd1, (uint64_t)v, 2);
+  else if (v >= INT32_MIN)
+    put_sized(p, 0xd2, (uint64_t)v, 4);
+  else
+    put_sized(p, 0xd3, (uint64_t)v, 8);
 }
 
 static void put_float(packer *p, lua_Number v) {
@@ -213,10 +229,14 @@ static void put_float(packer *p, lua_Number v) {
 }
 
 static void put_str_header(packer *p, size_t len) {
-  if (len < 32) put(p, 0xa0 | (unsigned)len);
-  else if (len <= UINT8_MAX) put_sized(p, 0xd9, len, 1);
-  else if (len <= UINT16_MAX) put_sized(p, 0xda, len, 2);
-  else put_sized(p, 0xdb, len, 4);
+  if (len < 32)
+    put(p, 0xa0 | (unsigned)len);
+  else if (len <= UINT8_MAX)
+    put_sized(p, 0xd9, len, 1);
+  else if (len <= UINT16_MAX)
+    put_sized(p, 0xda, len, 2);
+  else
+    put_sized(p, 0xdb, len, 4);
 }
 
 static void put_bin_header(packer *p, size_t len) {
@@ -227,20 +247,35 @@ static void put_bin_header(packer *p, size_t len) {
 static void put_ext_header(packer *p, int type, size_t len) {
   int wide = len > UINT16_MAX ? 2 : len > UINT8_MAX ? 1 : 0;
   switch (len) {
-  case 1: put(p, 0xd4); break;
-  case 2: put(p, 0xd5); break;
-  case 4: put(p, 0xd6); break;
-  case 8: put(p, 0xd7); break;
-  case 16: put(p, 0xd8); break;
-  default: put_sized(p, 0xc7 + (unsigned)wide, len, 1 << wide); break;
+  case 1:
+    put(p, 0xd4);
+    break;
+  case 2:
+    put(p, 0xd5);
+    break;
+  case 4:
+    put(p, 0xd6);
+    break;
+  case 8:
+    put(p, 0xd7);
+    break;
+  case 16:
+    put(p, 0xd8);
+    break;
+  default:
+    put_sized(p, 0xc7 + (unsigned)wide, len, 1 << wide);
+    break;
   }
   put(p, (unsigned)type & 0xff);
 }
 
 static void put_array_header(packer *p, size_t n) {
-  if (n < 16) put(p, 0x90 | (unsigned)n);
-  else if (n <= UINT16_MAX) put_sized(p, 0xdc, n, 2);
-  else put_sized(p, 0xdd, n, 4);
+  if (n < 16)
+    put(p, 0x90 | (unsigned)n);
+  else if (n <= UINT16_MAX)
+    put_sized(p, 0xdc, n, 2);
+  else
+    put_sized(p, 0xdd, n, 4);
 }
 
 /* --- strings ----------------------------------------------------------------------------------------------------- */
@@ -250,10 +285,14 @@ static size_t utf8_length(const uint8_t *s, size_t left) {
   uint8_t first = s[0], least = 0x80, most = 0xbf;
   size_t len = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
   if (len == 0 || len > left) return 0;
-  if (first == 0xe0) least = 0xa0;
-  else if (first == 0xed) most = 0x9f;
-  else if (first == 0xf0) least = 0x90;
-  else if (first == 0xf4) most = 0x8f;
+  if (first == 0xe0)
+    least = 0xa0;
+  else if (first == 0xed)
+    most = 0x9f;
+  else if (first == 0xf0)
+    least = 0x90;
+  else if (first == 0xf4)
+    most = 0x8f;
   for (size_t i = 1; i < len; i++, least = 0x80, most = 0xbf)
     if (s[i] < least || s[i] > most) return 0;
   return len;
@@ -275,8 +314,10 @@ static bool write_string(job *j, chaski_slice s, chaski_strings type, const leve
   if (s.len > UINT32_MAX) return fail(j, at, "a string of 4 GiB or more", NULL);
   if (!reserve(j, s.len, at)) return false;
   if (type == CHASKI_STRINGS_AUTO) type = is_utf8(s.ptr, s.len) ? CHASKI_STRINGS_STR : CHASKI_STRINGS_BIN;
-  if (type == CHASKI_STRINGS_STR) put_str_header(j->p, s.len);
-  else put_bin_header(j->p, s.len);
+  if (type == CHASKI_STRINGS_STR)
+    put_str_header(j->p, s.len);
+  else
+    put_bin_header(j->p, s.len);
   put_bytes(j->p, s.ptr, s.len);
   return true;
 }
@@ -340,13 +381,18 @@ static bool write_userdata(job *j, int idx, const level *at) {
     if (!reserve(j, 0, at)) return false;
     put(j->p, 0xc0);
     return true;
-  case CHASKI_KIND_BIN: return write_string(j, chaski__content(j->L, idx), CHASKI_STRINGS_BIN, at);
-  case CHASKI_KIND_STR: return write_string(j, chaski__content(j->L, idx), CHASKI_STRINGS_STR, at);
-  case CHASKI_KIND_TIMESTAMP: return write_timestamp(j, idx, at);
-  case CHASKI_KIND_EXT: return write_ext(j, idx, at);
+  case CHASKI_KIND_BIN:
+    return write_string(j, chaski__content(j->L, idx), CHASKI_STRINGS_BIN, at);
+  case CHASKI_KIND_STR:
+    return write_string(j, chaski__content(j->L, idx), CHASKI_STRINGS_STR, at);
+  case CHASKI_KIND_TIMESTAMP:
+    return write_timestamp(j, idx, at);
+  case CHASKI_KIND_EXT:
+    return write_ext(j, idx, at);
   case CHASKI_KIND_ARRAY:
   case CHASKI_KIND_MAP:
-  case CHASKI_KINDS: break;
+  case CHASKI_KINDS:
+    break;
   }
   return fail_type(j, idx, at);
 }
@@ -361,8 +407,10 @@ static bool count_one(job *j, const level *at) {
 static bool write_number_key(job *j, int idx, const level *at) {
   if (++j->number_keys > CHASKI_CODEC_NUMBER_KEYS)
     return fail_limit(j, at->up, SIZE_MAX, "more than %I number keys in maps", CHASKI_CODEC_NUMBER_KEYS);
-  if (lua_isinteger(j->L, idx)) put_integer(j->p, lua_tointeger(j->L, idx));
-  else put_float(j->p, lua_tonumber(j->L, idx));
+  if (lua_isinteger(j->L, idx))
+    put_integer(j->p, lua_tointeger(j->L, idx));
+  else
+    put_float(j->p, lua_tonumber(j->L, idx));
   return true;
 }
 
@@ -375,10 +423,15 @@ static bool write_string_key(job *j, int idx, const level *at) {
 static bool write_key(job *j, int idx, const level *at) {
   if (!reserve(j, 0, at)) return false;
   switch (lua_type(j->L, idx)) {
-  case LUA_TSTRING: return write_string_key(j, idx, at);
-  case LUA_TNUMBER: return write_number_key(j, idx, at);
-  case LUA_TBOOLEAN: put(j->p, lua_toboolean(j->L, idx) ? 0xc3 : 0xc2); return true;
-  default: return fail(j, at->up, "a key cannot be a %s", luaL_typename(j->L, idx));
+  case LUA_TSTRING:
+    return write_string_key(j, idx, at);
+  case LUA_TNUMBER:
+    return write_number_key(j, idx, at);
+  case LUA_TBOOLEAN:
+    put(j->p, lua_toboolean(j->L, idx) ? 0xc3 : 0xc2);
+    return true;
+  default:
+    return fail(j, at->up, "a key cannot be a %s", luaL_typename(j->L, idx));
   }
 }
 
@@ -395,8 +448,10 @@ static bool finish_map(job *j, size_t start, size_t n, const level *at) {
   if (more) memmove(p->buf + start + 1 + more, p->buf + start + 1, p->len - start - 1);
   end = p->len + more;
   p->len = start;
-  if (more) put_sized(p, more == 2 ? 0xde : 0xdf, n, (int)more);
-  else put(p, 0x80 | (unsigned)n);
+  if (more)
+    put_sized(p, more == 2 ? 0xde : 0xdf, n, (int)more);
+  else
+    put(p, 0x80 | (unsigned)n);
   p->len = end;
   return true;
 }
@@ -418,7 +473,7 @@ static int compare_keys(const void *left, const void *right) {
   if (a->rank != SORT_STRING) {
     if (a->integer && b->integer) return (a->i > b->i) - (a->i < b->i);
     if (a->n != b->n) return a->n > b->n ? 1 : -1;
-    return (int)b->integer - (int)a->integer; /* 2^53 + 1 beside 2.0^53: any order will do, always the same */
+    return (int)b->integer - (int)a->integer; /* 2^63-1 rounds up to the float 2^63, which is more */
   }
   if (shorter) order = memcmp(a->s.ptr, b->s.ptr, shorter);
   return order ? order : (a->s.len > b->s.len) - (a->s.len < b->s.len);
@@ -438,8 +493,10 @@ static bool add_sort_key(job *j, int slot, const level *at) {
   if (lua_type(j->L, slot) == LUA_TNUMBER) {
     key->rank = SORT_NUMBER, key->n = lua_tonumber(j->L, slot);
     if (key->integer) key->i = lua_tointeger(j->L, slot);
-  } else if (lua_type(j->L, slot) == LUA_TSTRING) key->rank = SORT_STRING, key->s = string_at(j->L, slot);
-  else key->n = lua_toboolean(j->L, slot);
+  } else if (lua_type(j->L, slot) == LUA_TSTRING)
+    key->rank = SORT_STRING, key->s = string_at(j->L, slot);
+  else
+    key->n = lua_toboolean(j->L, slot);
   return true;
 }
 
@@ -530,23 +587,30 @@ static bool write_table(job *j, int idx, const level *up) {
 
 static bool write_number(job *j, int idx, const level *at) {
   if (!reserve(j, 0, at)) return false;
-  if (lua_isinteger(j->L, idx)) put_integer(j->p, lua_tointeger(j->L, idx));
-  else put_float(j->p, lua_tonumber(j->L, idx));
+  if (lua_isinteger(j->L, idx))
+    put_integer(j->p, lua_tointeger(j->L, idx));
+  else
+    put_float(j->p, lua_tonumber(j->L, idx));
   return true;
 }
 
 static bool write_value(job *j, int idx, const level *up) {
   switch (lua_type(j->L, idx)) {
-  case LUA_TSTRING: return write_string(j, string_at(j->L, idx), j->opt.strings, up);
-  case LUA_TNUMBER: return write_number(j, idx, up);
-  case LUA_TTABLE: return write_table(j, idx, up);
-  case LUA_TUSERDATA: return write_userdata(j, idx, up);
+  case LUA_TSTRING:
+    return write_string(j, string_at(j->L, idx), j->opt.strings, up);
+  case LUA_TNUMBER:
+    return write_number(j, idx, up);
+  case LUA_TTABLE:
+    return write_table(j, idx, up);
+  case LUA_TUSERDATA:
+    return write_userdata(j, idx, up);
   case LUA_TNIL:
   case LUA_TBOOLEAN:
     if (!reserve(j, 0, up)) return false;
     put(j->p, lua_isnil(j->L, idx) ? 0xc0 : lua_toboolean(j->L, idx) ? 0xc3 : 0xc2);
     return true;
-  default: return fail_type(j, idx, up);
+  default:
+    return fail_type(j, idx, up);
   }
 }
 
@@ -556,7 +620,7 @@ static const char packer_metatable; /* its address is the key in the registry */
 
 static int packer_gc(lua_State *L) {
   packer *p = lua_touserdata(L, 1);
-  if (!p || p->cap == SIZE_MAX) return 0;
+  if (!p) return 0;
   chaski__free(p->buf);
   chaski__free(p->sort);
   p->buf = NULL, p->sort = NULL, p->cap = p->len = p->sort_cap = p->sort_len = 0;
@@ -625,18 +689,4 @@ int chaski__pack(lua_State *L, int idx, chaski_packer *handle, const chaski_pack
   if (lua_gettop(L) > top + 1) lua_replace(L, top + 1);
   lua_settop(L, top + 1);
   return j.code;
-}
-
-/* --- chaski.pack ------------------------------------------------------------------------------------------------- */
-
-static uint32_t limit_option(lua_State *L, int arg, const char *name, lua_Integer most) {
-  lua_Integer value = 0;
-  int integer = 1;
-  if (lua_getfield(L, arg, name) != LUA_TNIL) {
-    value = lua_tointegerx(L, -1, &integer);
-    if (!integer || lua_type(L, -1) != LUA_TNUMBER || value < 1 || value > most)
-      luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': an integer from 1 to %I expected", name, most));
-  }
-  lua_pop(L, 1);
-  return (uint32_t)value;
 }

@@ -1,9 +1,8 @@
 /* runtime.h: what all files of the binding share for one lua_State: the loop, the one door into Lua, and tasks.
  *
  * A task is a coroutine run by the host: the main chunk, every handler, every policy call is one. A blocking function
- * parks the current task (chaski__park) and something later wakes it (chaski__wake); whatever wakes it first wins, and the
- * rest find the wait's number stale. Core and net know nothing of this.
- * SPDX-License-Identifier: MIT */
+ * parks the current task (chaski__park) and something later wakes it (chaski__wake); whatever wakes it first wins, and
+ * the rest find the wait's number stale. Core and net know nothing of this. SPDX-License-Identifier: MIT */
 #ifndef CHASKI_LUA_RUNTIME_H
 #define CHASKI_LUA_RUNTIME_H
 
@@ -15,28 +14,58 @@
 
 typedef struct chaski_task chaski_task;
 
+typedef struct chaski_tasks { /* private to task.c */
+  chaski_task *live;          /* suspended: parked or ready */
+  chaski_task *ready, *last;  /* to be resumed at the next turn, in this order */
+  chaski_task *idle;          /* recycled */
+  unsigned idles;
+  size_t count;   /* not over */
+  uint64_t waits; /* number of the last wait */
+  chaski_timer turn;
+} chaski_tasks;
+
 typedef struct chaski_runtime {
-  lua_State *L;         /* main thread; NULL once the door is shut (lua_close has begun) */
-  uv_loop_t *uv;        /* luv's loop */
-  chaski_net *net;      /* environment on that loop */
-  chaski_loop *loop;    /* the core's */
-  chaski_task *current; /* the task that runs now; NULL outside tasks */
-  uint64_t errors;      /* uncaught errors in handlers, callbacks and tasks since the start */
+  lua_State *L;                     /* main thread; NULL once the door is shut (lua_close has begun) */
+  uv_loop_t *uv;                    /* luv's loop */
+  chaski_net *net;                  /* environment on that loop */
+  chaski_loop *loop;                /* the core's */
+  chaski_task *current;             /* the task that runs now; NULL outside tasks */
+  uint64_t errors;                  /* uncaught errors in handlers, callbacks and tasks since the start */
+  struct chaski_lua_node *nodes;    /* the binding's list, for chaski__close_nodes; NULL at first */
   int edge_mt, node_mt, message_mt; /* registry references of hot metatables, LUA_NOREF until made */
+  int on_error, on_shutdown;        /* registry references of the hooks set from Lua, LUA_NOREF */
+  unsigned running;                 /* event loops being driven now: uv_run is not reentrant */
+  void *guard;                      /* the newest userdata whose finalizer means that lua_close has begun */
+  chaski_tasks tasks;
 } chaski_runtime;
 
-/* The runtime of this state, from any of its coroutines. Made on first use by luaopen_chaski_core (which requires luv first and
- * then makes the guard userdata that closes everything before luv's own finalizer runs). Raises when luv runs on
- * another libuv than ours. */
+/* The runtime of this state, from any of its coroutines. Made on first use by luaopen_chaski_core (which requires luv
+ * first and then makes the guard userdata that closes everything before luv's own finalizer runs). Raises when luv runs
+ * on another libuv than ours. */
 chaski_runtime *chaski__runtime(lua_State *L);
 
-/* The one door: call fn(L) as a C function in protected mode on the main thread with `arg` as light userdata at index 1, from an
- * upcall of the core or of libuv. An error is logged with its traceback and counted, and goes no further. Returns true if fn
- * succeeded. Does nothing when the door is shut. */
+/* Call after a userdata was made whose finalizer touches the runtime or the core (a node). Then, at lua_close, the door is shut
+ * and every task dropped before that finalizer runs. Raises on out of memory. */
+void chaski__guard(lua_State *L, chaski_runtime *rt);
+/* Shut the door: no Lua is called any more; suspended tasks are dropped (their cleanups are called). Once is enough. */
+void chaski__shut(chaski_runtime *rt);
+
+/* The one door: call fn(L) as a C function in protected mode on the main thread with `arg` as light userdata at index
+ * 1, from an upcall of the core or of libuv. An error is logged with its traceback and counted, and goes no further.
+ * Returns true if fn succeeded. Does nothing when the door is shut. */
 bool chaski__enter(chaski_runtime *rt, lua_CFunction fn, void *arg);
-/* Log an error with the traceback of coroutine co (message on top of co, popped), count it, and tell the `error` hook. `where`:
- * "handler of weather", … */
+/* Log an error with the traceback of coroutine co (message on top of co, popped), count it, and tell the hook on_error.
+ * `where`: "handler of weather", … */
 void chaski__report_error(chaski_runtime *rt, lua_State *co, const char *where);
+/* What luv is given as its runner of callbacks (luv_set_callback): an error is reported as above instead of ending the
+ * process. */
+int chaski__luv_runner(lua_State *L, int nargs, int nresults, int flags);
+/* One log record; each of its lines becomes a line of the log. `who` may be "". */
+void chaski__runtime_log(chaski_runtime *rt, enum chaski_log_level level, const char *who, const char *text);
+/* "error", "warn", "info", "debug", "trace"; -1 for another name. */
+int chaski__log_level(const char *name);
+const char *chaski__log_level_name(enum chaski_log_level level);
+void chaski__set_log_level(chaski_runtime *rt, enum chaski_log_level level);
 
 /* --- tasks -------------------------------------------------------------------------------------------------- */
 typedef struct chaski_task_end { /* how a task tells that it is over; may be NULL */
@@ -46,16 +75,17 @@ typedef struct chaski_task_end { /* how a task tells that it is over; may be NUL
 } chaski_task_end;
 
 /* Start a task: function and nargs arguments are on top of L and are popped. Runs at once until it parks or ends. An
- * error nobody takes (end NULL or no joiner) is reported. Returns the task (anchored while it lives; borrowed: it may be over
- * already) or NULL when out of memory. `node_key`: tasks that belong to a node (any light key, NULL for none) are cancelled
- * together by chaski__cancel_tasks. */
+ * error nobody takes (end NULL or no joiner) is reported. Returns the task (anchored while it lives; borrowed: it may
+ * be over already) or NULL when out of memory. `node_key`: tasks that belong to a node (any light key, NULL for none)
+ * are cancelled together by chaski__cancel_tasks: suspended ones at the next turn; one that runs now is left alone. */
 chaski_task *chaski__spawn(chaski_runtime *rt, lua_State *L, int nargs, const char *where, const chaski_task_end *end,
                            const void *node_key);
 void chaski__cancel_tasks(chaski_runtime *rt, const void *node_key);
 
-/* Enter a handler as a task at the cost of a call: `enter` is run in a recycled coroutine with `arg` as light userdata: it pushes what it
- * needs and calls the handler with lua_callk. If it returns, the coroutine is recycled and nothing was allocated, NULL is
- * returned; if it parks, the task is returned and `end->ended` tells when it is over. Errors are reported with `where`. */
+/* Enter a handler as a task at the cost of a call: `enter` is run in a recycled coroutine with `arg` as light userdata:
+ * it pushes what it needs and calls the handler with lua_callk. If it returns, the coroutine is recycled and nothing
+ * was allocated, NULL is returned and `ended` is not called; if it parks, the task is returned and `ended` tells when it
+ * is over. Errors are reported with `where`, which is copied when the task parks. */
 chaski_task *chaski__run_handler(chaski_runtime *rt, lua_CFunction enter, void *arg, const char *where,
                                  const chaski_task_end *end, const void *node_key);
 
@@ -64,24 +94,28 @@ chaski_task *chaski__run_handler(chaski_runtime *rt, lua_CFunction enter, void *
  *     uint64_t wait = chaski__wait(rt);                 the number of the wait that is about to begin
  *     ... start the operation, remembering (task, wait) ...
  *     return chaski__park(L, rt, seconds, cleanup, ctx);   never returns here
- * The values given to chaski__wake become the results of the C function. When `seconds` >= 0 have passed first, the results are
- * nil, err (code "timeout"). When the task is cancelled, an error with code "cancelled" is raised at the call. In both of these
- * cases cleanup(ctx) is called first (may be NULL), so that the operation forgets the task. */
+ * The values given to chaski__wake become the results of the C function. When `seconds` >= 0 have passed first, the
+ * results are nil, err (code "timeout"). When the task is cancelled, an error with code "cancelled" is raised at the
+ * call. In both of these cases cleanup(ctx) is called first (may be NULL), so that the operation forgets the task. */
 void chaski__check_task(lua_State *L, const char *function);
 uint64_t chaski__wait(chaski_runtime *rt);
-chaski_task *chaski__task_hold(chaski_runtime *rt);            /* the current task, referenced */
+chaski_task *chaski__task_hold(chaski_runtime *rt); /* the current task, referenced */
 void chaski__task_release(chaski_task *task);
 int chaski__park(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup)(void *ctx), void *ctx);
-/* Wake: true if the task still waits in `wait`; then push(co, ctx) pushes the results onto its coroutine and returns their number (it runs
- * protected; may be NULL for none) and the task is resumed: at once when called from outside any task, else at the next turn of the loop.
- * false: it no longer waits (timed out, cancelled, over). */
-bool chaski__wake(chaski_runtime *rt, chaski_task *task, uint64_t wait, int (*push)(lua_State *co, void *ctx), void *ctx);
+/* Wake: true if the task still waits in `wait`; then push(co, ctx) pushes the results onto its coroutine and returns
+ * their number (it runs protected and on a state of our choice: it uses only what it is given; what it raises is raised
+ * in the task; may be NULL for none) and the task is resumed: at once when called from outside any task, else at the
+ * next turn of the loop. false: it no longer waits (timed out, cancelled, over), or the door is shut. */
+bool chaski__wake(chaski_runtime *rt, chaski_task *task, uint64_t wait, int (*push)(lua_State *co, void *ctx),
+                  void *ctx);
 
-/* Let the loop turn once: parks the current task until the next turn. Returns from the C function with no result, or with the
- * nresults values on top of L. */
+/* Let the loop turn once: parks the current task until the next turn. Returns from the C function with no result, or
+ * with the nresults values on top of L. */
 int chaski__breathe(lua_State *L, chaski_runtime *rt, int nresults);
 
 /* --- keeping the process going and coming down --------------------------------------------------------------- */
+/* Of node.c: destroy every node now, without Lua. */
+void chaski__close_nodes(chaski_runtime *rt);
 size_t chaski__tasks(const chaski_runtime *rt); /* tasks not over: the host waits for them and for active handles */
 
 #endif

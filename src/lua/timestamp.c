@@ -70,8 +70,9 @@ static int timestamp_tostring(lua_State *L) {
   date d;
   if (second < 0) second += DAY, days--;
   d = date_of(days);
-  snprintf(text, sizeof text, d.year >= 0 && d.year <= 9999 ? "%04" PRId64 "-%02d-%02dT%02d:%02d:%02d"
-                                                            : "%+05" PRId64 "-%02d-%02dT%02d:%02d:%02d",
+  snprintf(text, sizeof text,
+           d.year >= 0 && d.year <= 9999 ? "%04" PRId64 "-%02d-%02dT%02d:%02d:%02d"
+                                         : "%+05" PRId64 "-%02d-%02dT%02d:%02d:%02d",
            d.year, d.month, d.day, second / 3600, second / 60 % 60, second % 60);
   lua_pushstring(L, text);
   push_fraction(L, t.nsec);
@@ -111,17 +112,24 @@ static int timestamp_seconds(lua_State *L) {
 static int timestamp_index(lua_State *L) {
   timestamp t = check(L, 1);
   const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-  if (strcmp(key, "sec") == 0) lua_pushinteger(L, t.sec);
-  else if (strcmp(key, "nsec") == 0) lua_pushinteger(L, t.nsec);
-  else if (strcmp(key, "seconds") == 0) lua_pushcfunction(L, timestamp_seconds);
-  else lua_pushnil(L);
+  if (strcmp(key, "sec") == 0)
+    lua_pushinteger(L, t.sec);
+  else if (strcmp(key, "nsec") == 0)
+    lua_pushinteger(L, t.nsec);
+  else if (strcmp(key, "seconds") == 0)
+    lua_pushcfunction(L, timestamp_seconds);
+  else
+    lua_pushnil(L);
   return 1;
 }
 
 void chaski__timestamp_methods(lua_State *L) {
-  static const luaL_Reg methods[] = {{"__tostring", timestamp_tostring}, {"__index", timestamp_index},
-                                     {"__eq", timestamp_eq},             {"__lt", timestamp_lt},
-                                     {"__le", timestamp_le},             {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"__tostring", timestamp_tostring},
+                                     {"__index", timestamp_index},
+                                     {"__eq", timestamp_eq},
+                                     {"__lt", timestamp_lt},
+                                     {"__le", timestamp_le},
+                                     {NULL, NULL}};
   luaL_setfuncs(L, methods, 0);
 }
 

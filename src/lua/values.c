@@ -1,4 +1,4 @@
-/* values.c: what Lua has no type for: null, marked tables, strings of a forced type, extensions; and the module table.
+/* values.c: what Lua has no type for: null, marked tables, strings of a forced type, extensions.
  * Metatables lie in the registry under the addresses below, so they are found without names and per state.
  * SPDX-License-Identifier: MIT */
 #include "codec.h"
@@ -55,9 +55,12 @@ static int wrapper_eq(lua_State *L) {
 static int ext_index(lua_State *L) {
   const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
   if (check_wrapper(L, 1) != CHASKI_KIND_EXT) return 0;
-  if (strcmp(key, "type") == 0) lua_pushinteger(L, chaski__ext_type(L, 1));
-  else if (strcmp(key, "bytes") == 0) lua_getiuservalue(L, 1, 1);
-  else lua_pushnil(L);
+  if (strcmp(key, "type") == 0)
+    lua_pushinteger(L, chaski__ext_type(L, 1));
+  else if (strcmp(key, "bytes") == 0)
+    lua_getiuservalue(L, 1, 1);
+  else
+    lua_pushnil(L);
   return 1;
 }
 
@@ -67,14 +70,22 @@ static void set_methods(lua_State *L, chaski_kind kind) {
       {"__tostring", wrapper_tostring}, {"__len", wrapper_len}, {"__eq", wrapper_eq}, {NULL, NULL}};
   static const luaL_Reg ext_methods[] = {{"__index", ext_index}, {NULL, NULL}};
   switch (kind) {
-  case CHASKI_KIND_NULL: luaL_setfuncs(L, null_methods, 0); break;
-  case CHASKI_KIND_TIMESTAMP: chaski__timestamp_methods(L); break;
-  case CHASKI_KIND_EXT: luaL_setfuncs(L, ext_methods, 0); /* fall through */
+  case CHASKI_KIND_NULL:
+    luaL_setfuncs(L, null_methods, 0);
+    break;
+  case CHASKI_KIND_TIMESTAMP:
+    chaski__timestamp_methods(L);
+    break;
+  case CHASKI_KIND_EXT:
+    luaL_setfuncs(L, ext_methods, 0); /* fall through */
   case CHASKI_KIND_BIN:
-  case CHASKI_KIND_STR: luaL_setfuncs(L, wrapper_methods, 0); break;
+  case CHASKI_KIND_STR:
+    luaL_setfuncs(L, wrapper_methods, 0);
+    break;
   case CHASKI_KIND_ARRAY:
   case CHASKI_KIND_MAP:
-  case CHASKI_KINDS: break;
+  case CHASKI_KINDS:
+    break;
   }
 }
 
@@ -171,11 +182,11 @@ static int mark_argument(lua_State *L, chaski_kind kind) {
   return 1;
 }
 
-static int l_array(lua_State *L) {
+int chaski__l_array(lua_State *L) {
   return mark_argument(L, CHASKI_KIND_ARRAY);
 }
 
-static int l_map(lua_State *L) {
+int chaski__l_map(lua_State *L) {
   return mark_argument(L, CHASKI_KIND_MAP);
 }
 
@@ -186,39 +197,20 @@ static int wrap_argument(lua_State *L, chaski_kind kind) {
   return 1;
 }
 
-static int l_bin(lua_State *L) {
+int chaski__l_bin(lua_State *L) {
   return wrap_argument(L, CHASKI_KIND_BIN);
 }
 
-static int l_str(lua_State *L) {
+int chaski__l_str(lua_State *L) {
   return wrap_argument(L, CHASKI_KIND_STR);
 }
 
-static int l_ext(lua_State *L) {
+int chaski__l_ext(lua_State *L) {
   lua_Integer type = luaL_checkinteger(L, 1);
   luaL_argcheck(L, type >= -128 && type <= 127, 1, "-128 to 127 expected");
   luaL_argcheck(L, type != -1, 1, "type -1 is the timestamp: use chaski.timestamp");
   luaL_checktype(L, 2, LUA_TSTRING);
   lua_settop(L, 2);
   wrap_ext(L, (int)type);
-  return 1;
-}
-
-int chaski__open_codec(lua_State *L) {
-  static const luaL_Reg functions[] = {{"array", l_array},
-                                       {"map", l_map},
-                                       {"bin", l_bin},
-                                       {"str", l_str},
-                                       {"ext", l_ext},
-                                       {"timestamp", chaski__l_timestamp},
-                                       {"unpack", chaski__l_unpack},
-                                       {NULL, NULL}};
-  luaL_checkstack(L, 8, NULL);
-  luaL_newlib(L, functions);
-  chaski__packer_new(L);
-  lua_pushcclosure(L, chaski__l_pack, 1);
-  lua_setfield(L, -2, "pack");
-  chaski__push_null(L);
-  lua_setfield(L, -2, "null");
   return 1;
 }

@@ -8,7 +8,7 @@
 #define CHASKI__IOV_MAX 1024 /* slices per system call: Linux UIO_MAXIOV */
 
 /* The structure of this type whose field `field` p points to. */
-#define CHASKI__OWNER(p, type, field) ((type *)(void *)((char *)(p) - offsetof(type, field)))
+#define CHASKI__OWNER(p, type, field) ((type *)(void *)((char *)(p)-offsetof(type, field)))
 
 /* A stream, listener or datagram socket in its net's list; the first field of each. */
 typedef struct chaski__member {
@@ -50,7 +50,7 @@ void chaski__net_release(chaski_net *net); /* one of `pending` has ended; may fr
 /* error.c: libuv's code (or -errno) to ours. UV_EOF and 0 are CHASKI_OK. */
 int chaski__net_error(int uv_err);
 
-/* stream.c */
+/* tcp.c */
 int chaski__stream_connect(void *ctx, const char *host, uint16_t port, const chaski_stream_events *events, void *user,
                            chaski_stream **out);
 /* A stream on a connected non-blocking socket, which it then owns. NULL: no memory, and fd is still the caller's. */

@@ -32,7 +32,7 @@ static const chaski_transport transport = {
     .udp_close = chaski__udp_close,
 };
 
-/* --- clock and random ------------------------------------------------------------------------------------------ */
+/* --- clock and random --------------------------------------------------------------------------------------------- */
 
 static uint64_t env_now(void *ctx) {
   (void)ctx;
@@ -62,7 +62,7 @@ static void env_random(void *ctx, void *bytes, size_t len) {
   }
 }
 
-/* --- alarm ------------------------------------------------------------------------------------------------------- */
+/* --- alarm -------------------------------------------------------------------------------------------------------- */
 
 static void arm(chaski_net *net);
 
@@ -92,8 +92,10 @@ static void arm(chaski_net *net) {
   uv_timer_stop(&net->alarm);
   uv_idle_stop(&net->soon);
   if (net->due == UINT64_MAX) return;
-  if (net->due <= uv_hrtime()) uv_idle_start(&net->soon, on_soon);
-  else uv_timer_start(&net->alarm, on_alarm, target > now ? target - now : 1, 0);
+  if (net->due <= uv_hrtime())
+    uv_idle_start(&net->soon, on_soon);
+  else
+    uv_timer_start(&net->alarm, on_alarm, target > now ? target - now : 1, 0);
 }
 
 static void env_alarm(void *ctx, uint64_t due) {
@@ -103,7 +105,7 @@ static void env_alarm(void *ctx, uint64_t due) {
   arm(net);
 }
 
-/* --- log ------------------------------------------------------------------------------------------------------------ */
+/* --- log ---------------------------------------------------------------------------------------------------------- */
 
 static void env_log(void *ctx, enum chaski_log_level level, const char *who, const char *line) {
   chaski_net *net = ctx;
@@ -122,7 +124,7 @@ void chaski_net_log(chaski_net *net,
   net->log_user = user;
 }
 
-/* --- turns of the loop ------------------------------------------------------------------------------------------------ */
+/* --- turns of the loop -------------------------------------------------------------------------------------------- */
 
 static void on_prepare(uv_prepare_t *prepare) {
   chaski_net *net = CHASKI__OWNER(prepare, chaski_net, prepare);
@@ -141,7 +143,7 @@ void chaski_net_hooks(chaski_net *net, void (*expire)(void *user), void (*flush)
   net->hooks_user = user;
 }
 
-/* --- members ------------------------------------------------------------------------------------------------------------ */
+/* --- members ------------------------------------------------------------------------------------------------------ */
 
 void chaski__net_add(chaski_net *net, chaski__member *member) {
   member->prev = net->members.prev;
@@ -170,7 +172,7 @@ size_t chaski_net_handles(const chaski_net *net) {
   return net->handles;
 }
 
-/* --- open and close ------------------------------------------------------------------------------------------------------- */
+/* --- open and close ----------------------------------------------------------------------------------------------- */
 
 /* libuv writes without MSG_NOSIGNAL: a peer's reset would end the process. */
 static void ignore_sigpipe(void) {

@@ -21,8 +21,8 @@
 
 typedef struct chaski_net chaski_net;
 
-/* A net on this loop; one per loop, several per process. Ignores SIGPIPE if nobody handles it yet. The loop must outlive
- * the net. CHASKI_OK or CHASKI_ENOMEM. */
+/* A net on this loop; one per loop, several per process. Ignores SIGPIPE if nobody handles it yet. The loop must
+ * outlive the net. CHASKI_OK or CHASKI_ENOMEM. */
 int chaski_net_open(uv_loop_t *loop, chaski_net **out);
 
 /* The tables; valid as long as the net. */

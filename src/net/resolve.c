@@ -17,8 +17,10 @@ static void on_answer(uv_getaddrinfo_t *req, int status, struct addrinfo *list) 
   chaski__resolved done = lookup->done;
   void *user = lookup->user;
   chaski__free(lookup);
-  if (done) done(user, chaski__net_error(status), list);
-  else uv_freeaddrinfo(list);
+  if (done)
+    done(user, chaski__net_error(status), list);
+  else
+    uv_freeaddrinfo(list);
   chaski__net_release(net);
 }
 

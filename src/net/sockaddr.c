@@ -23,8 +23,10 @@ static void append_zone(char *host, unsigned scope) {
   char name[IF_NAMESIZE];
   size_t len = strlen(host);
   if (scope == 0) return;
-  if (if_indextoname(scope, name)) snprintf(host + len, CHASKI_HOST_MAX - len, "%%%s", name);
-  else snprintf(host + len, CHASKI_HOST_MAX - len, "%%%u", scope);
+  if (if_indextoname(scope, name))
+    snprintf(host + len, CHASKI_HOST_MAX - len, "%%%s", name);
+  else
+    snprintf(host + len, CHASKI_HOST_MAX - len, "%%%u", scope);
 }
 
 static int format6(const struct sockaddr_in6 *in6, char *host) {

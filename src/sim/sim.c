@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define SECOND UINT64_C(1000000000)
+#define TURN UINT64_C(1000)            /* ns until an alarm that is overdue again: time must not stand still */
 #define WALL_START INT64_C(1700000000) /* a round number of seconds since 1970 */
 
 /* splitmix64 (Steele, Lea, Flood 2014): one word of state, full period, good enough to decide fates. */
@@ -75,12 +76,15 @@ static void env_random(void *ctx, void *bytes, size_t len) {
 
 static void env_alarm(void *ctx, uint64_t due) {
   chaski_sim *sim = ctx;
-  if (due == UINT64_MAX) chaski__sim_cancel(sim, &sim->alarm);
-  else chaski__sim_schedule(sim, &sim->alarm, due);
+  chaski__sim_cancel(sim, &sim->alarm);
+  if (due == UINT64_MAX) return;
+  if (due <= sim->now) due = sim->expired_at == sim->now ? sim->now + TURN : sim->now;
+  chaski__sim_schedule(sim, &sim->alarm, due);
 }
 
 static void alarm_due(void *owner) {
   chaski_sim *sim = owner;
+  sim->expired_at = sim->now;
   chaski__sim_enter(sim, sim->acting, 'a', 0, 0);
   if (sim->expire) sim->expire(sim->hook_user);
 }
@@ -122,7 +126,6 @@ chaski_sim *chaski_sim_new(uint64_t seed) {
   if (!sim) return NULL;
   sim->env = (chaski_env){sim, env_now, env_wall, env_random, env_alarm, env_log, env_log_level, &transport};
   sim->now = SECOND;
-  sim->trace = seed;
   sim->links_random = chaski__sim_random(&seed);
   sim->env_random = chaski__sim_random(&seed);
   sim->common = (sim_pair){.has_link = true, .link = {.delay_ns = CHASKI_SIM_DELAY}};
@@ -134,7 +137,6 @@ chaski_sim *chaski_sim_new(uint64_t seed) {
 void chaski_sim_destroy(chaski_sim **sim) {
   chaski_sim *s = *sim;
   if (!s) return;
-  chaski__sim_demand(!s->stepping, "the simulation is not destroyed from inside an upcall or a hook");
   while (s->first) chaski__sim_stream_free(s->first);
   while (s->datagrams) chaski__sim_datagram_free(s->datagrams);
   chaski__sim_hosts_free(s);

@@ -1,10 +1,7 @@
 /* sim.h: a world in memory: the environment and the transport of env.h under a virtual clock, for any number of
- * nodes in one process. Everything follows from the seed and from the order of the calls made; no socket, no thread,
- * no real time. It knows neither Lua nor libuv, and nothing of frames or nodes.
- *
- * A caller that breaks a rule of env.h (write() before `written`, anything after close(), …) is stopped by abort()
- * with the rule on stderr: the simulation doubles as the referee of the seam.
- *
+ * nodes in one process. Everything follows from the seed and the order of the calls; no socket, no thread, no real
+ * time. It knows neither Lua nor libuv, and nothing of frames or nodes. A caller that breaks a rule of env.h (write()
+ * before `written`, anything after close(), ...) is stopped by abort() with the rule on stderr.
  * SPDX-License-Identifier: MIT */
 #ifndef CHASKI_SIM_H
 #define CHASKI_SIM_H
@@ -17,12 +14,14 @@ typedef struct chaski_sim chaski_sim;
 
 /* NULL: out of memory. The clock starts at one second, the wall clock at 2023-11-14 22:13:21 UTC. */
 chaski_sim *chaski_sim_new(uint64_t seed);
-/* Frees everything and sets *sim to NULL; NULL inside is fine. Handles still open vanish without an upcall. */
+/* Frees everything and sets *sim to NULL; NULL inside is fine. Handles still open vanish without an upcall.
+ * Not from inside an upcall (a failed test that jumps out of one may). */
 void chaski_sim_destroy(chaski_sim **sim);
 /* The one environment for all nodes of this world; valid until destroy. Its ctx is the sim. */
 const chaski_env *chaski_sim_env(chaski_sim *sim);
 /* expire runs when the alarm is due. flush runs before a step, for what the caller did in between, and after a step in
- * which an upcall or expire ran: always before virtual time moves on. Either may be NULL. */
+ * which an upcall or expire ran: always before virtual time moves on. Either may be NULL. An alarm in the past
+ * is due now, but for one set when another has just been due: that takes a microsecond, so that time goes on. */
 void chaski_sim_hooks(chaski_sim *sim, void (*expire)(void *user), void (*flush)(void *user), void *user);
 /* Where log lines go, and the level admitted. Until called: nowhere, CHASKI_LOG_ERROR. log may be NULL. */
 void chaski_sim_log(chaski_sim *sim, enum chaski_log_level level,
@@ -45,9 +44,9 @@ size_t chaski_sim_handles(const chaski_sim *sim);
 uint64_t chaski_sim_trace(const chaski_sim *sim);
 
 /* --- hosts ----------------------------------------------------------------------------------------------------
- * A host is a numeric address, compared as text; it exists as soon as it is named, and every address is local. Functions
- * that name one return CHASKI_OK, CHASKI_EADDRESS (not numeric) or CHASKI_ENOMEM (nothing changed).
- * Streams, datagrams and listeners of one host have different ports; port 0 draws from 32768 up. */
+ * A host is a numeric address, compared as text; it exists as soon as it is named, and every address is local.
+ * Functions that name one return CHASKI_OK, CHASKI_EADDRESS (not numeric) or CHASKI_ENOMEM (nothing changed). Streams,
+ * datagrams and listeners of one host have different ports; port 0 draws from 32768 up. */
 
 /* Whose host connect, listen and udp_open are called on. A dial comes from it; a listener or socket on a concrete
  * address is on that host instead, one on 0.0.0.0 or :: on this one. "127.0.0.1" at first. During an upcall it is the

@@ -86,9 +86,12 @@ static void accept_dial(chaski_stream *s, chaski_listener *l) {
 
 void chaski__sim_knock(chaski_stream *s) {
   chaski_listener *l = listener_at(s->remote, s->remote_port);
-  if (chaski__sim_blocked(s->host, s->remote)) chaski__sim_hold(s->sim, &s->in);
-  else if (!l || s->remote->refusing) answer(s, CHASKI_EREFUSED);
-  else accept_dial(s, l);
+  if (chaski__sim_blocked(s->host, s->remote))
+    chaski__sim_hold(s->sim, &s->in);
+  else if (!l || s->remote->refusing)
+    answer(s, CHASKI_EREFUSED);
+  else
+    accept_dial(s, l);
 }
 
 void chaski__sim_answered(chaski_stream *s) {

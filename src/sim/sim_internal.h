@@ -62,7 +62,7 @@ void chaski__sim_hosts_free(chaski_sim *sim);
 const chaski_sim_link *chaski__sim_link(const chaski_sim *sim, const sim_host *from, const sim_host *to);
 size_t chaski__sim_window(const chaski_sim_link *link);
 bool chaski__sim_blackholed(const sim_host *a, const sim_host *b);
-bool chaski__sim_blocked(const sim_host *a, const sim_host *b); /* blackholed, or one of them stalled */
+bool chaski__sim_blocked(const sim_host *a, const sim_host *b);           /* blackholed, or one of them stalled */
 uint64_t chaski__sim_delay(chaski_sim *sim, const chaski_sim_link *link); /* one way, with jitter drawn */
 
 /* --- handles --- */
@@ -154,6 +154,7 @@ struct chaski_sim {
   uint64_t links_random, env_random;        /* two generators: what nodes draw does not shift the links' luck */
   sim_event *heap, *held_first, *held_last; /* held: linked by next and prev */
   sim_event alarm;
+  uint64_t expired_at; /* when the alarm was last due */
   void (*expire)(void *user);
   void (*flush)(void *user);
   void *hook_user;

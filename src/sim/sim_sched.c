@@ -48,8 +48,10 @@ static void dequeue(chaski_sim *sim, sim_event *e) {
   if (e == sim->heap) {
     sim->heap = children;
   } else {
-    if (e->prev->child == e) e->prev->child = e->next;
-    else e->prev->next = e->next;
+    if (e->prev->child == e)
+      e->prev->child = e->next;
+    else
+      e->prev->next = e->next;
     if (e->next) e->next->prev = e->prev;
     sim->heap = meld(sim->heap, children);
   }
@@ -57,10 +59,14 @@ static void dequeue(chaski_sim *sim, sim_event *e) {
 }
 
 static void unhold(chaski_sim *sim, sim_event *e) {
-  if (e->prev) e->prev->next = e->next;
-  else sim->held_first = e->next;
-  if (e->next) e->next->prev = e->prev;
-  else sim->held_last = e->prev;
+  if (e->prev)
+    e->prev->next = e->next;
+  else
+    sim->held_first = e->next;
+  if (e->next)
+    e->next->prev = e->prev;
+  else
+    sim->held_last = e->prev;
   e->next = e->prev = NULL;
 }
 
@@ -86,8 +92,10 @@ void chaski__sim_hold(chaski_sim *sim, sim_event *event) {
   chaski__sim_cancel(sim, event);
   event->where = SIM_HELD;
   event->prev = sim->held_last;
-  if (event->prev) event->prev->next = event;
-  else sim->held_first = event;
+  if (event->prev)
+    event->prev->next = event;
+  else
+    sim->held_first = event;
   sim->held_last = event;
 }
 

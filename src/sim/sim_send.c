@@ -5,7 +5,7 @@
 
 #include "../core/alloc.h"
 
-#define SLOWEST_PIECE 10 /* under bytes_per_s a segment is at most a tenth of a second of bytes: a trickle, no bursts */
+#define PIECES_PER_S 10 /* under bytes_per_s no segment is longer than its tenth: a trickle, no bursts */
 
 /* When `len` bytes sent now arrive: after what was sent before. */
 static uint64_t arrival(chaski_stream *s, const chaski_sim_link *link, size_t len) {
@@ -40,8 +40,10 @@ static int push_segment(chaski_stream *s, const chaski_sim_link *link, sim_rest 
   segment->off = 0;
   segment->at = arrival(s, link, len);
   copy_out(from, segment->bytes, len);
-  if (s->peer->tail) s->peer->tail->next = segment;
-  else s->peer->head = segment;
+  if (s->peer->tail)
+    s->peer->tail->next = segment;
+  else
+    s->peer->head = segment;
   s->peer->tail = segment;
   s->peer->inbox += len;
   return CHASKI_OK;
@@ -54,7 +56,7 @@ static size_t room(const chaski_stream *s, const chaski_sim_link *link) {
 
 static size_t largest_segment(const chaski_sim_link *link) {
   if (!link->bytes_per_s) return SIZE_MAX;
-  uint64_t n = link->bytes_per_s / SLOWEST_PIECE;
+  uint64_t n = link->bytes_per_s / PIECES_PER_S;
   return n > SIZE_MAX ? SIZE_MAX : n ? (size_t)n : 1;
 }
 
@@ -73,7 +75,11 @@ static int push(chaski_stream *s, sim_rest *from) {
   return rc;
 }
 
-/* The peer has closed, which this end does not know yet: bytes go nowhere and a reset comes back. */
+static bool reaches(const chaski_stream *s) {
+  return s->peer && !s->peer->closing && !s->peer->dead;
+}
+
+/* The peer is gone, which this end does not know yet: bytes go nowhere and a reset comes back. */
 static void into_the_void(chaski_stream *s) {
   if (s->rst.where != SIM_IDLE) return;
   chaski__sim_send_reset(s, s->sim->now + 2 * chaski__sim_link(s->sim, s->host, s->remote)->delay_ns);
@@ -81,7 +87,7 @@ static void into_the_void(chaski_stream *s) {
 
 /* Out of memory is the sender's: its stream dies, the peer sees a reset. */
 static int fail_here(chaski_stream *s) {
-  if (s->peer && !s->peer->closing) {
+  if (reaches(s)) {
     chaski__sim_send_reset(s->peer, s->sim->now + chaski__sim_link(s->sim, s->host, s->remote)->delay_ns);
   }
   chaski__sim_stream_die(s, CHASKI_ENOMEM, true);
@@ -101,7 +107,8 @@ static int borrow(chaski_stream *s, const sim_rest *rest, size_t n) {
 }
 
 int64_t chaski__sim_stream_write(chaski_stream *s, const chaski_slice *slices, size_t n) {
-  chaski__sim_demand(s->state == SIM_OPEN && !s->shut && !s->closing, "write() is for connected streams, not shut down");
+  chaski__sim_demand(s->state == SIM_OPEN && !s->shut && !s->closing,
+                     "write() is for connected streams, not shut down");
   chaski__sim_demand(!s->borrowing, "no write() while the rest of another is borrowed");
   chaski__sim_demand(n > 0, "write() gets at least one slice");
   sim_rest from = {.next = slices};
@@ -111,7 +118,7 @@ int64_t chaski__sim_stream_write(chaski_stream *s, const chaski_slice *slices, s
   }
   if (s->dead) return s->dead;
   size_t total = from.left;
-  if (!s->peer || s->peer->closing) {
+  if (!reaches(s)) {
     into_the_void(s);
     return (int64_t)total;
   }
@@ -130,7 +137,7 @@ static void release_rest(chaski_stream *s, int status) {
 
 /* Not for every byte read: a sender that waits gets half a window at a time (RFC 1122 4.2.3.4, the silly window). */
 void chaski__sim_send_more(chaski_stream *s) {
-  if (!s->rest.array || s->closing || s->dead) return;
+  if (!s->rest.array || s->closing || s->dead || !reaches(s)) return;
   const chaski_sim_link *link = chaski__sim_link(s->sim, s->host, s->remote);
   size_t n = room(s, link);
   if (n < s->rest.left && n < (chaski__sim_window(link) + 1) / 2) return;
@@ -161,10 +168,9 @@ void chaski__sim_stream_shutdown(chaski_stream *s) {
 }
 
 void chaski__sim_send_end(chaski_stream *s) {
-  chaski_stream *peer = s->peer;
-  if (!peer || peer->closing) return;
-  peer->fin_at = arrival(s, chaski__sim_link(s->sim, s->host, s->remote), 0);
-  chaski__sim_stream_arm(peer);
+  if (!reaches(s)) return;
+  s->peer->fin_at = arrival(s, chaski__sim_link(s->sim, s->host, s->remote), 0);
+  chaski__sim_stream_arm(s->peer);
 }
 
 void chaski__sim_send_reset(chaski_stream *to, uint64_t at) {

@@ -23,8 +23,10 @@ chaski_stream *chaski__sim_stream_new(chaski_sim *sim, sim_host *host, sim_host 
   chaski__sim_event_init(&s->rst, reset_arrives, s);
   chaski__sim_event_init(&s->closed, closed, s);
   s->prev = sim->last;
-  if (s->prev) s->prev->next = s;
-  else sim->first = s;
+  if (s->prev)
+    s->prev->next = s;
+  else
+    sim->first = s;
   sim->last = s;
   sim->handles++;
   return s;
@@ -42,10 +44,14 @@ static void drop_inbox(chaski_stream *s) {
 }
 
 static void unlink_stream(chaski_stream *s) {
-  if (s->prev) s->prev->next = s->next;
-  else s->sim->first = s->next;
-  if (s->next) s->next->prev = s->prev;
-  else s->sim->last = s->prev;
+  if (s->prev)
+    s->prev->next = s->next;
+  else
+    s->sim->first = s->next;
+  if (s->next)
+    s->next->prev = s->prev;
+  else
+    s->sim->last = s->prev;
 }
 
 void chaski__sim_stream_free(chaski_stream *s) {
@@ -67,8 +73,10 @@ void chaski__sim_stream_arm(chaski_stream *s) {
   if (s->state != SIM_OPEN || s->closing) return;
   bool any = s->head || s->dead || s->fin_at;
   uint64_t due = s->head ? s->head->at : s->dead ? s->sim->now : s->fin_at;
-  if (!any || s->paused || s->ended) chaski__sim_cancel(s->sim, &s->in);
-  else if (s->in.where != SIM_QUEUED || s->in.due != due) chaski__sim_schedule(s->sim, &s->in, due);
+  if (!any || s->paused || s->ended)
+    chaski__sim_cancel(s->sim, &s->in);
+  else if (s->in.where != SIM_QUEUED || s->in.due != due)
+    chaski__sim_schedule(s->sim, &s->in, due);
 }
 
 static size_t piece_of(chaski_stream *s, const sim_segment *segment) {
@@ -102,9 +110,14 @@ static void data_arrives(chaski_stream *s) {
   chaski__sim_enter(s->sim, s->host, 'd', s->id, (int64_t)n);
   chaski__sim_trace_bytes(s->sim, bytes, n);
   s->events->data(s->user, bytes, n);
-  if (segment->off < segment->len && s->drops == drops) put_back(s, segment);
-  else chaski__free(segment);
-  if (s->cutting && s->cut_left == 0) chaski_sim_cut(s->sim, s);
+  if (segment->off < segment->len && s->drops == drops)
+    put_back(s, segment);
+  else
+    chaski__free(segment);
+  if (!s->cutting || s->cut_left > 0) return;
+  s->cutting = false;
+  if (s->dead) drop_inbox(s);
+  chaski_sim_cut(s->sim, s);
 }
 
 static void end_arrives(chaski_stream *s) {
@@ -128,8 +141,10 @@ static void come_in(void *owner) {
     chaski__sim_hold(s->sim, &s->in);
     return;
   }
-  if (s->head) data_arrives(s);
-  else end_arrives(s);
+  if (s->head)
+    data_arrives(s);
+  else
+    end_arrives(s);
   chaski__sim_stream_arm(s);
 }
 
@@ -141,7 +156,8 @@ void chaski__sim_stream_die(chaski_stream *s, int code, bool drop) {
   if (drop) drop_inbox(s);
   chaski__sim_cancel(s->sim, &s->rst);
   if (s->state == SIM_OPEN) {
-    chaski__sim_send_fail(s, code); /* before arm: `written` comes before `end` */
+    chaski__sim_send_fail(s, code);
+    chaski__sim_cancel(s->sim, &s->in); /* armed anew, so that `written` comes before `end` */
     chaski__sim_stream_arm(s);
     return;
   }
@@ -152,16 +168,21 @@ void chaski__sim_stream_die(chaski_stream *s, int code, bool drop) {
 
 static void reset_arrives(void *owner) {
   chaski_stream *s = owner;
-  if (chaski__sim_blocked(s->host, s->remote)) chaski__sim_hold(s->sim, &s->rst);
-  else chaski__sim_stream_die(s, CHASKI_ERESET, false);
+  if (chaski__sim_blocked(s->host, s->remote))
+    chaski__sim_hold(s->sim, &s->rst);
+  else
+    chaski__sim_stream_die(s, CHASKI_ERESET, false);
 }
 
-/* As TCP does it: the end follows what was sent; a reset follows when bytes arrive that nobody will read. */
+/* As TCP does it: bytes here that nobody has read make a reset of the close (a peer with a rest has filled the window,
+ * so there are some); else the end follows what was sent, and a reset when bytes arrive that nobody will read. */
 static void tell_peer(chaski_stream *s) {
   if (!s->peer || s->peer->closing || s->dead) return;
-  if (!s->shut || s->rest.array) chaski__sim_send_end(s);
+  bool under_way = s->head && s->head->at > s->sim->now && !s->peer->rest.array;
+  bool unread = s->inbox > 0 && !under_way;
+  uint64_t noticed = under_way ? s->head->at : s->sim->now;
+  if (!unread && (!s->shut || s->rest.array)) chaski__sim_send_end(s);
   if (s->inbox == 0) return;
-  uint64_t noticed = s->head && s->head->at > s->sim->now ? s->head->at : s->sim->now;
   chaski__sim_send_reset(s->peer, noticed + chaski__sim_link(s->sim, s->host, s->remote)->delay_ns);
 }
 
@@ -176,7 +197,7 @@ void chaski__sim_stream_close(chaski_stream *s) {
   chaski__sim_schedule(s->sim, &s->closed, s->sim->now);
 }
 
-/* Out of the world first: the upcall may destroy what it counts. */
+/* Freed first: when the upcall is told, the stream no longer counts. */
 static void closed(void *owner) {
   chaski_stream *s = owner;
   const chaski_stream_events *events = s->events;

@@ -33,8 +33,10 @@ static void link_datagram(sim_datagram *d) {
 void chaski__sim_datagram_free(sim_datagram *d) {
   chaski__sim_cancel(d->sim, &d->arrive);
   if (d->sender) d->sender->in_flight -= d->len;
-  if (d->prev) d->prev->next = d->next;
-  else d->sim->datagrams = d->next;
+  if (d->prev)
+    d->prev->next = d->next;
+  else
+    d->sim->datagrams = d->next;
   if (d->next) d->next->prev = d->prev;
   chaski__free(d);
 }

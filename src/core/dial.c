@@ -1,0 +1,127 @@
+/* dial.c: connect, and those who wait for it. SPDX-License-Identifier: MIT */
+#include "internal.h"
+
+static void finish(chaski_dial *dial, int status, chaski_edge *live, const char *detail) {
+  chaski_edge *edge = dial->edge;
+  DL_DELETE(edge->dials, dial);
+  chaski_timer_stop(edge->node->loop, &dial->timer);
+  if (dial->done) dial->done(dial->ctx, status, live, detail);
+  chaski__free(dial);
+  chaski_edge_release(edge);
+}
+
+void chaski__dials_end(chaski_edge *edge, int status, chaski_edge *live, const char *detail) {
+  chaski_edge_hold(edge);
+  while (edge->dials) finish(edge->dials, status, live, detail);
+  chaski_edge_release(edge);
+}
+
+void chaski__dials_drop(chaski_edge *edge) {
+  chaski_dial *dial;
+  DL_FOREACH(edge->dials, dial) dial->done = NULL;
+  chaski__dials_end(edge, CHASKI_ECANCELLED, NULL, "");
+}
+
+void chaski__dials_move(chaski_edge *from, chaski_edge *to) {
+  while (from->dials) {
+    chaski_dial *dial = from->dials;
+    DL_DELETE(from->dials, dial);
+    DL_APPEND(to->dials, dial);
+    dial->edge = to;
+    chaski_edge_hold(to);
+    chaski_edge_release(from);
+  }
+}
+
+/* Nobody waits for this dial any more. */
+static void give_up(chaski_edge *edge) {
+  if (edge->state != EDGE_PENDING || edge->dials || !edge->dialled) return;
+  chaski__link_close(edge->link);
+  chaski__edge_end_later(edge, CHASKI_ECANCELLED, "");
+}
+
+static void on_timer(chaski_timer *t) {
+  chaski_dial *dial = (chaski_dial *)(void *)((char *)t - offsetof(chaski_dial, timer));
+  chaski_edge *edge = dial->edge;
+  chaski_edge_hold(edge);
+  if (edge->state == EDGE_LIVE) {
+    finish(dial, CHASKI_OK, edge, "");
+  } else {
+    bool connected = edge->link && edge->link->state != LINK_DIALLING;
+    CHASKI__HIT(edge->node, connect_timeout);
+    finish(dial, CHASKI_ETIMEOUT, NULL, connected ? "connected, but the handshake was not completed" : "");
+    give_up(edge);
+  }
+  chaski_edge_release(edge);
+}
+
+static chaski_dial *wait_for(chaski_edge *edge, uint64_t timeout,
+                             void (*done)(void *, int, chaski_edge *, const char *), void *ctx) {
+  chaski_dial *dial = chaski__calloc(1, sizeof *dial);
+  if (!dial) return NULL;
+  dial->edge = edge;
+  dial->done = done;
+  dial->ctx = ctx;
+  chaski_edge_hold(edge);
+  chaski_timer_init(&dial->timer, on_timer);
+  chaski_timer_start(edge->node->loop, &dial->timer, timeout);
+  DL_APPEND(edge->dials, dial);
+  return dial;
+}
+
+static chaski_edge *dialling(const chaski_node *node, const chaski_address *a) {
+  chaski_edge *e;
+  DL_FOREACH(node->edges, e) {
+    if (e->state == EDGE_PENDING && e->dialled && e->dial_port == a->port && strcmp(e->dial_host, a->host) == 0)
+      return e;
+  }
+  return NULL;
+}
+
+static void discard(chaski_edge *edge) {
+  edge->state = EDGE_ENDED;
+  if (edge->link) chaski__link_free(edge->link);
+  chaski_edge_release(edge);
+}
+
+/* Start a connection. CHASKI_OK and *out: a pending edge. */
+static int start(chaski_node *node, const chaski_address *a, chaski_edge **out) {
+  const chaski_env *env = &node->loop->env;
+  chaski_edge *edge = chaski__edge_new(node, true);
+  if (!edge) return CHASKI_ENOMEM;
+  edge->dial_port = a->port;
+  int r = chaski__set_text(&edge->dial_host, chaski_slice_str(a->host)) && chaski__link_new(edge, true) ? CHASKI_OK
+                                                                                                        : CHASKI_ENOMEM;
+  if (r == CHASKI_OK)
+    r = env->transport->connect(env->ctx, a->host, a->port, &chaski__link_events, edge->link, &edge->link->stream);
+  if (r != CHASKI_OK) discard(edge);
+  *out = edge;
+  return r;
+}
+
+int chaski_node_connect(chaski_node *node, const chaski_address *address, uint64_t timeout,
+                        void (*done)(void *ctx, int status, chaski_edge *edge, const char *detail), void *ctx,
+                        chaski_dial **out) {
+  if (node->state != NODE_RUNNING) return CHASKI_ESTOPPED;
+  if (address->port == node->port && strcmp(address->host, node->ip) == 0) return CHASKI_ESELF;
+  chaski_edge *edge = chaski_node_get_edge(node, address->host, address->port);
+  if (!edge) edge = dialling(node, address);
+  bool fresh = !edge;
+  int r = fresh ? start(node, address, &edge) : CHASKI_OK;
+  if (r != CHASKI_OK) return r;
+  if (timeout == 0) timeout = node->limits.connect_timeout;
+  chaski_dial *dial = wait_for(edge, edge->state == EDGE_LIVE ? 0 : timeout, done, ctx);
+  if (out) *out = dial;
+  if (dial) return CHASKI_OK;
+  if (fresh) give_up(edge);
+  return CHASKI_ENOMEM;
+}
+
+void chaski_dial_cancel(chaski_dial *dial) {
+  chaski_edge *edge = dial->edge;
+  chaski_edge_hold(edge);
+  dial->done = NULL;
+  finish(dial, CHASKI_ECANCELLED, NULL, "");
+  give_up(edge);
+  chaski_edge_release(edge);
+}

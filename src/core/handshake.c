@@ -1,0 +1,427 @@
+/* handshake.c: how two nodes come to know each other, and how they part (PROTOCOL A.3, A.5, B.4, B.6).
+ *
+ *   dialler                                          acceptor
+ *     handshake {a, response: true}            ->
+ *                                              <-    handshake {b, response: false}
+ *                                              <-    handshake_back {a, name, ip, port, subscriptions}
+ *     handshake_back {b, name, ...}            ->
+ *   live when {a} is answered                        live when {b} is answered
+ *
+ * A handshake with response true on a live edge is a goodbye.
+ * SPDX-License-Identifier: MIT */
+#include "internal.h"
+#include "version.h"
+
+#define SUBSCRIPTIONS_INLINE                                                                                           \
+  8192 /* bytes of names in handshake_back, below any peer's preauth_max; the rest follows                             \
+        */
+#define NAME_MAX_PEER 256
+
+enum { F_ID, F_START, F_PROTOCOL, F_AGENT, F_FRAME_MAX, F_PROPAGATES, F_ROOT, F_COMMON };
+
+#define COMMON_FIELDS                                                                                                  \
+  [F_ID] = {"id", WANT_STR}, [F_START] = {"start", WANT_UINT}, [F_PROTOCOL] = {"protocol", WANT_UINT},                 \
+  [F_AGENT] = {"agent", WANT_STR}, [F_FRAME_MAX] = {"frame_max", WANT_UINT},                                           \
+  [F_PROPAGATES] = {"propagates", WANT_BOOL}, [F_ROOT] = {"root", WANT_BOOL}
+
+/* --- sending ------------------------------------------------------------------------------------------------ */
+/* What we add to the original's keys: F_COMMON pairs. */
+static void put_common(const chaski_node *node, chaski__buf *b) {
+  chaski__mp_put_key(b, "id");
+  chaski__mp_put_str(b, chaski_slice_str(node->id));
+  chaski__mp_put_key(b, "start");
+  chaski__mp_put_uint(b, node->origin);
+  chaski__mp_put_key(b, "protocol");
+  chaski__mp_put_uint(b, CHASKI_PROTOCOL);
+  chaski__mp_put_key(b, "agent");
+  chaski__mp_put_str(b, chaski_slice_str("chaski-lua/" CHASKI_VERSION));
+  chaski__mp_put_key(b, "frame_max");
+  chaski__mp_put_uint(b, node->limits.data_max);
+  chaski__mp_put_key(b, "propagates");
+  chaski__mp_put_bool(b, node->propagation);
+  chaski__mp_put_key(b, "root");
+  chaski__mp_put_bool(b, node->root);
+}
+
+static void put_handshake_id(chaski_node *node, chaski__buf *b, uint64_t *number) {
+  char id[CHASKI_UUID_TEXT];
+  chaski__uuid_of_control(node, id, number);
+  chaski__mp_put_key(b, "handshake_id");
+  chaski__mp_put_str(b, chaski_slice_of(id, sizeof id));
+}
+
+static int send_handshake(chaski__link *link, bool response, const char *bye) {
+  chaski__buf b = {0};
+  chaski__mp_put_map(&b, F_COMMON + 2 + (bye != NULL));
+  put_handshake_id(link->node, &b, &link->handshake);
+  chaski__mp_put_key(&b, "response");
+  chaski__mp_put_bool(&b, response);
+  put_common(link->node, &b);
+  if (bye) {
+    chaski__mp_put_key(&b, "bye");
+    chaski__mp_put_str(&b, chaski_slice_str(bye));
+  }
+  return chaski__send_command(link, "handshake", &b);
+}
+
+typedef struct topic_list {
+  chaski__buf names;
+  uint32_t count;
+  size_t max;
+} topic_list;
+
+static void add_topic(void *ctx, chaski_slice topic) {
+  topic_list *list = ctx;
+  if (list->names.len + topic.len + 5 > list->max) return;
+  chaski__mp_put_str(&list->names, topic);
+  list->count++;
+}
+
+static void put_subscriptions(const chaski_node *node, chaski__buf *b, size_t max) {
+  topic_list list = {.max = max};
+  chaski_node_topics(node, add_topic, &list);
+  if (list.names.failed) b->failed = true;
+  chaski__mp_put_key(b, "subscriptions");
+  chaski__mp_put_array(b, list.count);
+  chaski__buf_append(b, list.names.ptr, list.names.len);
+  chaski__buf_free(&list.names);
+}
+
+/* The host peers are told to dial: what the node was told to say, its address, or what this connection came to. */
+static void advertised(const chaski__link *link, char host[CHASKI_HOST_MAX]) {
+  const chaski_node *node = link->node;
+  uint16_t port;
+  const char *fixed = node->advertise ? node->advertise : chaski_address_is_any(node->ip) ? NULL : node->ip;
+  if (fixed)
+    memcpy(host, fixed, strlen(fixed) + 1);
+  else if (link->loop->env.transport->local_address(link->stream, host, &port) != CHASKI_OK)
+    memcpy(host, node->ip, strlen(node->ip) + 1);
+}
+
+void chaski__put_identity(chaski_node *node, chaski__link *link, chaski__buf *b, bool subscriptions) {
+  char host[CHASKI_HOST_MAX];
+  advertised(link, host);
+  chaski__mp_put_key(b, "name");
+  chaski__mp_put_str(b, chaski_slice_str(node->name));
+  chaski__mp_put_key(b, "ip");
+  chaski__mp_put_str(b, chaski_slice_str(host));
+  chaski__mp_put_key(b, "port");
+  chaski__mp_put_uint(b, node->port);
+  if (subscriptions) put_subscriptions(node, b, SUBSCRIPTIONS_INLINE);
+}
+
+static int send_back(chaski__link *link, chaski_slice handshake_id) {
+  chaski__buf b = {0};
+  chaski__mp_put_map(&b, 5 + F_COMMON);
+  chaski__put_identity(link->node, link, &b, true);
+  chaski__mp_put_key(&b, "handshake_id");
+  chaski__mp_put_str(&b, handshake_id);
+  put_common(link->node, &b);
+  link->sent_back = true;
+  return chaski__send_command(link, "handshake_back", &b);
+}
+
+int chaski__handshake_start(chaski__link *link) {
+  return send_handshake(link, true, NULL);
+}
+
+int chaski__handshake_goodbye(chaski__link *link, int reason) {
+  return send_handshake(link, true, chaski_error_name(reason));
+}
+
+/* Goodbye on a link that carries no edge (any more). */
+static void drop_link(chaski__link *link, int reason) {
+  if (chaski__handshake_goodbye(link, reason) == CHASKI_OK)
+    chaski__link_leave(link, LINK_LEAVING);
+  else
+    chaski__link_close(link);
+}
+
+/* --- one edge a peer ---------------------------------------------------------------------------------------- */
+static chaski_edge *other_edge(const chaski_edge *edge) {
+  chaski_edge *e;
+  DL_FOREACH(edge->node->edges, e) {
+    if (e == edge || e->state == EDGE_ENDED || !e->known) continue;
+    if (edge->id && e->id && strcmp(edge->id, e->id) == 0) return e;
+    if (!edge->id && !e->id && e->port == edge->port && edge->ip && e->ip && strcmp(edge->ip, e->ip) == 0) return e;
+  }
+  return NULL;
+}
+
+/* Of two links to one peer dialled from different sides, the smaller id's stays. Without ids: the older. */
+static bool wins(const chaski_edge *edge, const chaski_edge *other) {
+  if (!edge->id) return false;
+  bool ours_smaller = strcmp(edge->node->id, edge->id) < 0;
+  if (edge->dialled == other->dialled) return !edge->dialled; /* the dialler decides, and lets the older one stay */
+  return edge->dialled == ours_smaller;
+}
+
+/* This link is one too many: those who wait for it wait for, or get, the other edge. */
+static void lose(chaski__link *link, chaski_edge *winner) {
+  chaski_edge *edge = link->edge;
+  chaski__dials_move(edge, winner);
+  drop_link(link, CHASKI_EDUPLICATE);
+  chaski__edge_end(edge, CHASKI_EDUPLICATE, "");
+  if (winner->state == EDGE_LIVE) chaski__dials_end(winner, CHASKI_OK, winner, "");
+}
+
+static void replace_restarted(chaski_edge *old) {
+  if (old->link) chaski__link_close(old->link);
+  chaski__edge_end(old, CHASKI_EREPLACED, "");
+}
+
+/* The peer of this link has become known. false: the link is not to go on. */
+static bool settle(chaski__link *link) {
+  chaski_edge *edge = link->edge;
+  edge->known = true;
+  for (chaski_edge *other; (other = other_edge(edge));) {
+    if (other->start != edge->start) {
+      replace_restarted(other);
+    } else if (!wins(edge, other)) {
+      lose(link, other);
+      return false;
+    } else if (other->state == EDGE_LIVE) {
+      return true; /* takes its place when this one is live */
+    } else {
+      lose(other->link, edge);
+    }
+  }
+  return true;
+}
+
+/* The edge that is live keeps its place and carries on over the new link. */
+static void adopt(chaski_edge *edge, chaski__link *link) {
+  chaski_edge *passing = link->edge;
+  chaski__link *old = edge->link;
+  edge->link = link;
+  edge->dialled = passing->dialled;
+  edge->dial_port = passing->dial_port;
+  char *host = edge->dial_host;
+  edge->dial_host = passing->dial_host;
+  passing->dial_host = host;
+  link->edge = edge;
+  chaski_edge_hold(edge);
+  passing->link = NULL;
+  chaski__dials_move(passing, edge);
+  chaski__edge_end(passing, CHASKI_EDUPLICATE, "");
+  chaski_edge_release(passing);
+  if (old) drop_link(old, CHASKI_EDUPLICATE);
+}
+
+static void maybe_live(chaski__link *link) {
+  if (!link->sent_back || !link->got_back || link->state != LINK_NEW) return;
+  chaski_edge *edge = link->edge, *other = other_edge(edge);
+  if (other && other->state == EDGE_LIVE) {
+    adopt(other, link);
+    chaski__link_set_live(link);
+    if (other->protocol) chaski__send_subscriptions(link->node, other);
+    chaski__dials_end(other, CHASKI_OK, other, "");
+    return;
+  }
+  int r = chaski__edge_go_live(edge);
+  if (r != CHASKI_OK) {
+    chaski__link_fail(link, r, "");
+    return;
+  }
+  chaski__link_set_live(link);
+  chaski__log(link->node, CHASKI_LOG_INFO, "edge to %s at %s:%u is live", edge->name, edge->ip, edge->port);
+  if (edge->protocol) chaski__send_subscriptions(link->node, edge);
+  if (link->node->events.edge_live) link->node->events.edge_live(link->node->user, edge);
+  if (edge->state == EDGE_LIVE) chaski__dials_end(edge, CHASKI_OK, edge, "");
+}
+
+/* --- receiving ---------------------------------------------------------------------------------------------- */
+static void broken(chaski__link *link, const char *what) {
+  chaski__link_fail(link, CHASKI_EPROTOCOL, what);
+}
+
+static bool announce(chaski_edge *edge, const chaski__mp_field *f) {
+  if (f[F_ID].present) {
+    if (f[F_ID].value.bytes.len > CHASKI_ID_MAX || !chaski__set_text(&edge->id, f[F_ID].value.bytes)) return false;
+  }
+  if (f[F_AGENT].present && f[F_AGENT].value.bytes.len <= CHASKI_ID_MAX)
+    if (!chaski__set_text(&edge->agent, f[F_AGENT].value.bytes)) return false;
+  if (f[F_START].present) edge->start = f[F_START].value.u;
+  if (f[F_PROTOCOL].present) edge->protocol = f[F_PROTOCOL].value.u > 1000 ? 1000 : (int)f[F_PROTOCOL].value.u;
+  if (f[F_FRAME_MAX].present) edge->frame_max = f[F_FRAME_MAX].value.u;
+  edge->propagates = f[F_PROPAGATES].present && f[F_PROPAGATES].value.truth;
+  edge->root = f[F_ROOT].present && f[F_ROOT].value.truth;
+  return true;
+}
+
+/* The handshake came from ourselves: fail the dial that sent it too. */
+static void fail_self(chaski__link *link, uint64_t number) {
+  chaski_edge *e, *next;
+  DL_FOREACH_SAFE(link->node->edges, e, next) {
+    chaski__link *l = e->link;
+    if (!l || l == link || l->handshake != number || !l->dialled) continue;
+    chaski__link_fail(l, CHASKI_ESELF, "");
+    break;
+  }
+  chaski__link_fail(link, CHASKI_ESELF, "");
+}
+
+static int reason_of(chaski_slice name) {
+#define ROW(id, text, sentence)                                                                                        \
+  if (chaski_slice_equal(name, chaski_slice_str(text))) return id;
+  CHASKI_ERRORS(ROW)
+#undef ROW
+  return CHASKI_EGOODBYE;
+}
+
+/* Before the link is live: the peer does not want it. */
+static void refused(chaski__link *link, const chaski__mp_field *bye) {
+  chaski_edge *edge = link->edge, *other = edge->id ? other_edge(edge) : NULL;
+  int reason = bye->present && bye->value.type == MP_STR ? reason_of(bye->value.bytes) : CHASKI_EGOODBYE;
+  if (reason == CHASKI_EDUPLICATE && other) {
+    lose(link, other);
+    return;
+  }
+  chaski__link_fail(link, reason, "the peer ended the handshake");
+}
+
+static void goodbye(chaski__link *link) {
+  bool current = link->edge->link == link;
+  chaski__link_leave(link, LINK_LEFT);
+  if (current) chaski__edge_end(link->edge, CHASKI_EGOODBYE, "");
+}
+
+static void receive_new(chaski__link *link, const chaski__mp_field *f, chaski_slice id, bool response,
+                        const chaski__mp_field *bye) {
+  uint64_t origin, number;
+  bool ours = chaski_uuid_parse(id, &origin, &number) && origin == link->node->control_origin;
+  if (ours || (f[F_ID].present && chaski_slice_equal(f[F_ID].value.bytes, chaski_slice_str(link->node->id)))) {
+    fail_self(link, ours ? number : 0);
+  } else if (!announce(link->edge, f)) {
+    broken(link, "handshake: id is too long");
+  } else if (response && (link->dialled || link->sent_back)) {
+    refused(link, bye);
+  } else if (link->sent_back) {
+    link->node->counters.ignored++;
+  } else if (!link->edge->id || settle(link)) {
+    int r = response ? send_handshake(link, false, NULL) : CHASKI_OK;
+    if (r == CHASKI_OK) r = send_back(link, id);
+    if (r != CHASKI_OK)
+      chaski__link_fail(link, r, "");
+    else
+      maybe_live(link);
+  }
+}
+
+static void receive_handshake(chaski__link *link, const chaski_message *m) {
+  enum { F_HANDSHAKE_ID = F_COMMON, F_RESPONSE, F_BYE, F_ALL };
+  chaski__mp_field f[F_ALL] = {COMMON_FIELDS, [F_HANDSHAKE_ID] = {"handshake_id", WANT_STR, true},
+                               [F_RESPONSE] = {"response", WANT_BOOL, true}, [F_BYE] = {"bye", WANT_ANY}};
+  const char *key, *wrong = chaski__mp_fields(m->data, f, F_ALL, &key);
+  if (wrong) {
+    broken(link, "handshake: bad data");
+    chaski__log(link->node, CHASKI_LOG_DEBUG, "handshake: %s (%s)", wrong, key);
+  } else if (f[F_HANDSHAKE_ID].value.bytes.len > CHASKI_ID_MAX) {
+    broken(link, "handshake: handshake_id is too long");
+  } else if (link->state == LINK_NEW) {
+    receive_new(link, f, f[F_HANDSHAKE_ID].value.bytes, f[F_RESPONSE].value.truth, &f[F_BYE]);
+  } else if (link->state == LINK_LIVE && f[F_RESPONSE].value.truth) {
+    goodbye(link);
+  } else {
+    link->node->counters.ignored++; /* the answer to a goodbye, or a handshake on a live edge */
+  }
+}
+
+const char *chaski__edge_identify(chaski_edge *edge, const chaski__mp_field *name, const chaski__mp_field *ip,
+                                  const chaski__mp_field *port, const chaski__mp_field *subscriptions) {
+  char host[CHASKI_HOST_MAX];
+  uint16_t remote_port;
+  if (name->value.bytes.len > NAME_MAX_PEER || memchr(name->value.bytes.ptr, 0, name->value.bytes.len))
+    return "bad name";
+  if (ip->value.bytes.len >= CHASKI_HOST_MAX || memchr(ip->value.bytes.ptr, 0, ip->value.bytes.len)) return "bad ip";
+  if (port->value.u > 65535) return "bad port";
+  if (!chaski__set_text(&edge->name, name->value.bytes) || !chaski__set_text(&edge->ip, ip->value.bytes))
+    return "out of memory";
+  edge->port = (uint16_t)port->value.u;
+  if (chaski_address_is_any(edge->ip) && chaski_edge_remote_address(edge, host, &remote_port) == CHASKI_OK)
+    if (!chaski__set_text(&edge->ip, chaski_slice_str(host))) return "out of memory";
+  if (!subscriptions->present) return NULL;
+  int r = chaski__edge_set_topics(edge, subscriptions->value.raw);
+  return r == CHASKI_OK ? NULL : r == CHASKI_ETOOBIG ? "too many subscriptions" : "out of memory";
+}
+
+static void receive_back(chaski__link *link, const chaski_message *m) {
+  enum { F_HANDSHAKE_ID = F_COMMON, F_NAME, F_IP, F_PORT, F_SUBSCRIPTIONS, F_ALL };
+  chaski__mp_field f[F_ALL] = {COMMON_FIELDS,
+                               [F_HANDSHAKE_ID] = {"handshake_id", WANT_STR, true},
+                               [F_NAME] = {"name", WANT_STR, true},
+                               [F_IP] = {"ip", WANT_STR, true},
+                               [F_PORT] = {"port", WANT_UINT, true},
+                               [F_SUBSCRIPTIONS] = {"subscriptions", WANT_ARRAY_OF_STR, true}};
+  uint64_t origin, number;
+  const char *key, *wrong = chaski__mp_fields(m->data, f, F_ALL, &key);
+  if (wrong) {
+    broken(link, "handshake_back: bad data");
+    chaski__log(link->node, CHASKI_LOG_DEBUG, "handshake_back: %s (%s)", wrong, key);
+    return;
+  }
+  bool answers = chaski_uuid_parse(f[F_HANDSHAKE_ID].value.bytes, &origin, &number) &&
+                 origin == link->node->control_origin && number == link->handshake && link->handshake;
+  if (link->state != LINK_NEW || !answers) {
+    link->node->counters.ignored++;
+    return;
+  }
+  link->handshake = 0;
+  link->got_back = true;
+  wrong = chaski__edge_identify(link->edge, &f[F_NAME], &f[F_IP], &f[F_PORT], &f[F_SUBSCRIPTIONS]);
+  if (wrong)
+    broken(link, wrong);
+  else if (link->edge->id || settle(link))
+    maybe_live(link);
+}
+
+void chaski__handshake_receive(chaski__link *link, const chaski_message *m) {
+  if (chaski_slice_equal(m->command, chaski_slice_str("handshake")))
+    receive_handshake(link, m);
+  else
+    receive_back(link, m);
+}
+
+/* --- subscriptions ------------------------------------------------------------------------------------------ */
+static void tell_subscriptions(chaski_node *node, chaski_edge *edge) {
+  chaski__buf b = {0};
+  chaski__mp_put_map(&b, 3);
+  put_subscriptions(node, &b, node->limits.data_max / 2);
+  chaski__mp_put_key(&b, "propagates");
+  chaski__mp_put_bool(&b, node->propagation);
+  chaski__mp_put_key(&b, "root");
+  chaski__mp_put_bool(&b, node->root);
+  int r = chaski__send_command(edge->link, "subscriptions", &b);
+  if (r != CHASKI_OK) edge->link->failure = r;
+}
+
+void chaski__send_subscriptions(chaski_node *node, chaski_edge *edge) {
+  if (edge) {
+    tell_subscriptions(node, edge);
+    return;
+  }
+  for (size_t i = 0; i < node->live_count; i++)
+    if (node->live[i]->protocol) tell_subscriptions(node, node->live[i]);
+}
+
+void chaski__receive_subscriptions(chaski__link *link, const chaski_message *m) {
+  enum { F_SUBSCRIPTIONS, F_PROPAGATES_NOW, F_ROOT_NOW, F_ALL };
+  chaski__mp_field f[F_ALL] = {[F_SUBSCRIPTIONS] = {"subscriptions", WANT_ARRAY_OF_STR, true},
+                               [F_PROPAGATES_NOW] = {"propagates", WANT_BOOL},
+                               [F_ROOT_NOW] = {"root", WANT_BOOL}};
+  const char *key;
+  chaski_edge *edge = link->edge;
+  if (chaski__mp_fields(m->data, f, F_ALL, &key)) {
+    broken(link, "subscriptions: bad data");
+    return;
+  }
+  int r = chaski__edge_set_topics(edge, f[F_SUBSCRIPTIONS].value.raw);
+  if (r != CHASKI_OK) {
+    chaski__link_fail(link, r == CHASKI_ETOOBIG ? CHASKI_EPROTOCOL : r, "subscriptions: too many");
+    return;
+  }
+  if (f[F_PROPAGATES_NOW].present) edge->propagates = f[F_PROPAGATES_NOW].value.truth;
+  if (f[F_ROOT_NOW].present) edge->root = f[F_ROOT_NOW].value.truth;
+  chaski__edge_update_taker(edge);
+  if (link->node->events.edge_changed) link->node->events.edge_changed(link->node->user, edge);
+}

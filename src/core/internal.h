@@ -1,0 +1,267 @@
+/* internal.h: the structures behind node.h and loop.h, shared by the files of the core and by nobody else.
+ *
+ * An edge is the relation to a peer, which scripts see; a link is one connection that carries it: stream, decoder,
+ * outbox, handshake. They are two things because two nodes that dial each other at once have two links and one edge,
+ * and because an edge is to survive the loss of its link.
+ *
+ * Who keeps what alive: a link lives until its stream's `closed` upcall and holds its edge; an edge lives while it is
+ * held; a node lives until it was destroyed and its last link and listener are closed, and is freed from a timer, so
+ * never under the feet of an upcall. SPDX-License-Identifier: MIT */
+#ifndef CHASKI_INTERNAL_H
+#define CHASKI_INTERNAL_H
+
+#include "node.h"
+
+#include "containers.h"
+#include "mp.h"
+#include "outbox.h"
+#include "topics.h"
+#include "uuid.h"
+
+#define CHASKI_TOPIC_CACHED 32 /* bytes of a serialised topic that a link remembers with its entry */
+
+typedef struct chaski__link chaski__link;
+
+struct chaski_loop {
+  chaski_env env;
+  uint64_t now; /* ns, as of the last upcall */
+  chaski_timer *timers;
+  uint64_t order, alarm;
+  bool expiring;
+  bool wall_fresh; /* sec, nsec were read in this turn */
+  int64_t sec;
+  uint32_t nsec;
+  chaski__arena arena;
+  chaski__link *dirty; /* links with something to write or a failure to act on */
+  size_t nodes;
+  uint64_t edge_numbers;
+  size_t turn_bytes; /* published in this turn */
+};
+
+enum chaski__link_state {
+  LINK_DIALLING, /* connect is under way */
+  LINK_NEW,      /* connected; handshakes are being exchanged */
+  LINK_LIVE,     /* both directions are */
+  LINK_LEAVING,  /* we said goodbye: sending what is queued, reading to the end */
+  LINK_LEFT,     /* the peer said goodbye: sending what is queued, ignoring what comes */
+  LINK_CLOSED,   /* waiting for `closed` */
+};
+
+struct chaski__link {
+  chaski_loop *loop;
+  chaski_node *node;     /* lives as long as any of its links */
+  chaski_edge *edge;     /* held */
+  chaski_stream *stream; /* NULL once closed */
+  enum chaski__link_state state;
+  bool dialled;
+  bool waiting;   /* a part of the outbox is borrowed by the transport */
+  bool shut;      /* our end of the stream was sent */
+  bool ended;     /* the stream's end was seen while leaving */
+  bool dirty;     /* is in loop->dirty */
+  bool sent_back; /* we answered the peer's handshake */
+  bool got_back;  /* the peer answered ours */
+  int failure;    /* noticed where no upcall may be made; acted on at the end of the turn */
+  uint32_t pauses;
+  uint64_t handshake; /* number in the id of the handshake we sent; 0: none or answered */
+  chaski_frame_decoder decoder;
+  chaski__outbox out;
+  chaski_timer tick;
+  uint64_t heard;         /* ns: the last byte from the peer */
+  uint64_t progress;      /* ns: the last byte taken from the outbox */
+  uint64_t frame_started; /* ns: when the frame that is coming in began; 0: none */
+  uint64_t ping_due;      /* ns: the next keep-alive */
+  chaski__link *dirty_next;
+  chaski__link *leaving_prev, *leaving_next; /* in node->leaving while it says goodbye */
+  chaski__topic *topic;                      /* of the last frame (may be NULL: unknown here) */
+  uint64_t topic_generation;
+  uint8_t topic_wire_len;
+  uint8_t topic_wire[CHASKI_TOPIC_CACHED];
+};
+
+typedef struct chaski__ping {
+  chaski_edge *edge;
+  uint64_t number, sent; /* number in its id; ns */
+  bool latency_update;
+  void (*done)(void *ctx, int status, double rtt_ms);
+  void *ctx;
+  chaski_timer timer;
+  struct chaski__ping *prev, *next;
+} chaski__ping;
+
+struct chaski_dial {
+  chaski_edge *edge; /* held */
+  void (*done)(void *ctx, int status, chaski_edge *edge, const char *detail);
+  void *ctx;
+  chaski_timer timer;
+  chaski_dial *prev, *next;
+};
+
+enum chaski__edge_state { EDGE_PENDING, EDGE_LIVE, EDGE_ENDED };
+
+struct chaski_edge {
+  uint32_t refs;
+  chaski_node *node;  /* NULL after the node's end */
+  chaski__link *link; /* NULL after the edge's end */
+  enum chaski__edge_state state;
+  bool was_live, dialled, root, propagates;
+  bool taker;       /* takes every topic: a root, a relay, or a peer that does not tell (Python) */
+  bool choked;      /* the queue passed its high mark and has not fallen to the low one */
+  bool told_choked; /* what the embedder was last told of it */
+  bool known;       /* the peer's id (or, without one, its name and address) is set */
+  uint16_t port, dial_port;
+  int protocol, reason;
+  const char *detail;
+  uint64_t number, start, frame_max;
+  char *name, *id, *ip, *agent, *dial_host; /* NULL: "" */
+  chaski_latency latency;
+  chaski_counters counters;
+  chaski__ping *pings;
+  size_t ping_count;
+  chaski_dial *dials;
+  chaski__topic **topics;
+  uint32_t topic_count;
+  size_t live_index; /* in node->live */
+  chaski_timer tell; /* its end is told at the next turn; holds the edge meanwhile */
+  void *user;
+  chaski_edge *prev, *next; /* in node->edges */
+};
+
+typedef struct chaski__command {
+  void *handler;
+  UT_hash_handle hh;
+  size_t len;
+  char name[];
+} chaski__command;
+
+/* An undelivered message to be told about at the end of the turn. */
+typedef struct chaski__notice {
+  chaski_edge *edge; /* held, or NULL */
+  int reason;
+  struct chaski__notice *next;
+  size_t topic_len, uuid_len;
+  uint8_t text[]; /* topic, uuid */
+} chaski__notice;
+
+enum chaski__node_state { NODE_IDLE, NODE_RUNNING, NODE_STOPPING };
+
+struct chaski_node {
+  chaski_loop *loop;
+  chaski_node_events events;
+  void *user;
+  char *name, *id, *ip, *advertise;
+  uint16_t wanted_port, port;
+  bool root, propagation, keep_alive, destroyed, want_drain;
+  uint8_t ttl;
+  enum chaski_overflow overflow;
+  enum chaski__node_state state;
+  chaski_limits limits, hits;
+  chaski_counters counters;
+  uint64_t origin, seq;                 /* of publishes */
+  uint64_t control_origin, control_seq; /* of everything else */
+  chaski_listener *listener;
+  chaski_edge *edges; /* all that exist: pending, live, and ended ones that are held */
+  chaski_edge **live;
+  size_t live_count, live_cap;
+  chaski_edge **takers; /* live edges that take every topic */
+  size_t taker_count, taker_cap;
+  chaski__link *leaving; /* links that carry no edge any more and are not closed */
+  size_t pending;        /* accepted and not live */
+  size_t links;          /* not yet `closed` */
+  chaski__topics topics;
+  chaski__command *commands;
+  chaski__command *propagated; /* handler unused */
+  chaski_pool *pool;
+  chaski_timer stop_timer, reaper, notice_timer, topics_timer;
+  chaski__notice *notices, *notices_last;
+  size_t notice_count;
+  uint64_t log_second;
+  uint32_t log_lines, log_suppressed;
+};
+
+/* --- loop.c ------------------------------------------------------------------------------------------------- */
+void chaski__loop_touch(chaski_loop *loop); /* read the clock: at the start of every upcall from the environment */
+void chaski__loop_wall(chaski_loop *loop);  /* sec, nsec are of this turn */
+void chaski__loop_dirty(chaski__link *link);
+void chaski__loop_clean(chaski__link *link); /* take it out of the dirty list */
+uint64_t chaski__random64(chaski_loop *loop);
+void chaski__log(const chaski_node *node, enum chaski_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* --- link.c ------------------------------------------------------------------------------------------------- */
+extern const chaski_stream_events chaski__link_events;
+chaski__link *chaski__link_new(chaski_edge *edge, bool dialled); /* holds edge; NULL: out of memory */
+void chaski__link_free(chaski__link *link);                      /* only one without a stream */
+/* Queue one frame. CHASKI_OK, ENOMEM. Marks are the caller's business. */
+int chaski__link_send(chaski__link *link, const chaski__span *frame);
+void chaski__link_push(chaski__link *link);  /* write what is queued, with no upcall: failures are kept */
+void chaski__link_flush(chaski__link *link); /* the same at the end of a turn, where failures are acted on */
+/* End it for a fault or a loss: close the stream; if the edge's current link it is, end the edge with reason. */
+void chaski__link_fail(chaski__link *link, int reason, const char *detail);
+void chaski__link_close(chaski__link *link); /* the stream only; the edge hears nothing */
+/* Goodbye: the frame was queued by the caller. Send, shut down, read to the end or the deadline, close. */
+void chaski__link_leave(chaski__link *link, enum chaski__link_state state);
+void chaski__link_set_live(chaski__link *link);
+void chaski__link_arm(chaski__link *link); /* set tick to the nearest deadline */
+
+/* --- handshake.c -------------------------------------------------------------------------------------------- */
+int chaski__handshake_start(chaski__link *link); /* the dialler's first frame */
+int chaski__handshake_goodbye(chaski__link *link, int reason);
+/* A handshake or handshake_back, live or not. */
+void chaski__handshake_receive(chaski__link *link, const chaski_message *m);
+/* subscriptions: to one peer of our kind, or to all (edge NULL). */
+void chaski__send_subscriptions(chaski_node *node, chaski_edge *edge);
+void chaski__receive_subscriptions(chaski__link *link, const chaski_message *m);
+/* Name, address and subscriptions that a peer tells of itself, in handshake_back and pong. Static text of what is
+ * wrong, or NULL. */
+const char *chaski__edge_identify(chaski_edge *edge, const chaski__mp_field *name, const chaski__mp_field *ip,
+                                  const chaski__mp_field *port, const chaski__mp_field *subscriptions);
+void chaski__put_identity(chaski_node *node, chaski__link *link, chaski__buf *b, bool subscriptions); /* 4 (3) pairs */
+
+/* --- ping.c ------------------------------------------------------------------------------------------------- */
+void chaski__ping_receive(chaski__link *link, const chaski_message *m);
+void chaski__pong_receive(chaski__link *link, const chaski_message *m);
+void chaski__pings_end(chaski_edge *edge, int reason);
+void chaski__pings_drop(chaski_edge *edge); /* silently */
+
+/* --- send.c ------------------------------------------------------------------------------------------------- */
+/* Queue a protocol command for a link, before or after it is live. CHASKI_OK, ENOMEM. Frees data. */
+int chaski__send_command(chaski__link *link, const char *command, chaski__buf *data);
+void chaski__uuid_of_control(chaski_node *node, char out[CHASKI_UUID_TEXT], uint64_t *number);
+/* After the queue of an edge has shrunk or grown: choke or unchoke it and tell. */
+void chaski__edge_marks(chaski_edge *edge);
+/* Pass a received message on to all that want it but `from`; topic may be NULL (nobody announced it). */
+void chaski__relay(chaski_node *node, const chaski_message *m, const chaski_edge *from, const chaski__topic *topic);
+void chaski__undelivered(chaski_node *node, chaski_edge *edge, chaski_slice topic, chaski_slice uuid, int reason);
+void chaski__notices_tell(chaski_timer *t); /* node->notice_timer */
+void chaski__notices_drop(chaski_node *node);
+
+/* --- receive.c ---------------------------------------------------------------------------------------------- */
+void chaski__receive(chaski__link *link, const chaski_frame *frame);
+bool chaski__is_protocol_command(chaski_slice command);
+
+/* --- edge.c ------------------------------------------------------------------------------------------------- */
+chaski_edge *chaski__edge_new(chaski_node *node, bool dialled);
+int chaski__edge_go_live(chaski_edge *edge); /* CHASKI_OK, ENOMEM, EEDGES */
+/* The edge has ended: take it out of the lists; then (end at once, end_later at the next turn) tell and end its pings
+ * and dials. Its link is the caller's business. */
+void chaski__edge_end_later(chaski_edge *edge, int reason, const char *detail);
+void chaski__edge_end(chaski_edge *edge, int reason, const char *detail);
+void chaski__edge_update_taker(chaski_edge *edge);
+int chaski__edge_set_topics(chaski_edge *edge, chaski_slice array_of_str); /* CHASKI_OK, ENOMEM, ETOOBIG */
+bool chaski__set_text(char **to, chaski_slice text);                       /* false: out of memory */
+size_t chaski__edge_queued(const chaski_edge *edge);
+
+/* --- dial.c ------------------------------------------------------------------------------------------------- */
+void chaski__dials_end(chaski_edge *edge, int status, chaski_edge *live, const char *detail);
+void chaski__dials_drop(chaski_edge *edge); /* silently */
+void chaski__dials_move(chaski_edge *from, chaski_edge *to);
+
+/* --- subscribe.c ------------------------------------------------------------------------------------------- */
+void chaski__commands_free(chaski__command **table);
+
+/* --- node.c ------------------------------------------------------------------------------------------------- */
+void chaski__node_link_closed(chaski_node *node);
+void chaski__hit(chaski_node *node, size_t offset); /* count a limit that was hit */
+#define CHASKI__HIT(node, limit) chaski__hit(node, offsetof(chaski_limits, limit))
+
+#endif

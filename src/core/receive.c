@@ -1,0 +1,177 @@
+/* receive.c: what becomes of a frame that has come in. Delivery and forwarding are separate decisions.
+ * SPDX-License-Identifier: MIT */
+#include "internal.h"
+
+static bool is(chaski_slice s, const char *text, size_t len) {
+  return s.len == len && memcmp(s.ptr, text, len) == 0;
+}
+#define IS(slice, literal) is(slice, literal, sizeof(literal) - 1)
+
+/* --- commands of the protocol ------------------------------------------------------------------------------- */
+typedef struct protocol_command {
+  const char *name;
+  void (*receive)(chaski__link *link, const chaski_message *m);
+  bool early; /* allowed before the handshake is complete (PROTOCOL B.3) */
+} protocol_command;
+
+static const protocol_command protocol_commands[] = {
+    {"handshake", chaski__handshake_receive, true},
+    {"handshake_back", chaski__handshake_receive, true},
+    {"ping", chaski__ping_receive, true},
+    {"pong", chaski__pong_receive, true},
+    {"subscriptions", chaski__receive_subscriptions, false},
+};
+
+static const protocol_command *protocol_command_of(chaski_slice command) {
+  for (size_t i = 0; i < sizeof protocol_commands / sizeof *protocol_commands; i++)
+    if (chaski_slice_equal(command, chaski_slice_str(protocol_commands[i].name))) return &protocol_commands[i];
+  return NULL;
+}
+
+bool chaski__is_protocol_command(chaski_slice command) {
+  return protocol_command_of(command) != NULL;
+}
+
+static void receive_protocol(chaski__link *link, const protocol_command *c, const chaski_message *m) {
+  if (!IS(m->topic, CHASKI_TOPIC_ALL))
+    chaski__link_fail(link, CHASKI_EPROTOCOL, "a protocol command under a topic");
+  else
+    c->receive(link, m);
+}
+
+/* --- topics ------------------------------------------------------------------------------------------------- */
+/* The entry of the frame's topic; the last one is remembered with its bytes, as streams of messages mostly have one. */
+static chaski__topic *topic_of(chaski__link *link, const chaski_frame *frame, const chaski_message *m) {
+  const chaski__topics *topics = &link->node->topics;
+  if (link->topic_generation == topics->generation && frame->topic.len == link->topic_wire_len &&
+      memcmp(frame->topic.ptr, link->topic_wire, link->topic_wire_len) == 0)
+    return link->topic;
+  chaski__topic *topic = chaski__topic_find(topics, m->topic);
+  link->topic_wire_len = 0;
+  if (frame->topic.len > sizeof link->topic_wire) return topic;
+  memcpy(link->topic_wire, frame->topic.ptr, frame->topic.len);
+  link->topic_wire_len = (uint8_t)frame->topic.len;
+  link->topic_generation = topics->generation;
+  link->topic = topic;
+  return topic;
+}
+
+/* --- delivery ----------------------------------------------------------------------------------------------- */
+static void sweep(chaski_node *node, chaski__topic *topic) {
+  chaski_subscription *s, *next;
+  DL_FOREACH_SAFE(topic->subs, s, next) {
+    if (!s->dead) continue;
+    DL_DELETE(topic->subs, s);
+    chaski__free(s);
+  }
+  chaski__topic_drop(&node->topics, topic);
+}
+
+/* Every subscription made before now gets it, also when one of them removes another. */
+static void deliver(chaski__link *link, chaski__topic *topic, const chaski_message *m) {
+  chaski_node *node = link->node;
+  chaski_subscription *s = topic->subs, *last = s->prev; /* utlist: the head's prev is the tail */
+  topic->busy++;
+  for (;; s = s->next) {
+    if (!s->dead && node->events.message) {
+      node->counters.delivered++;
+      node->events.message(node->user, s->user, link->edge, m);
+    }
+    if (s == last) break;
+  }
+  if (--topic->busy == 0 && !node->destroyed) sweep(node, topic);
+}
+
+static void deliver_or_catch(chaski__link *link, chaski__topic *topic, const chaski_message *m) {
+  if (topic && topic->live_subs) {
+    deliver(link, topic, m);
+  } else if (link->node->root) {
+    chaski__topic *all = chaski__topic_find(&link->node->topics, chaski_slice_str("@"));
+    if (all && all->live_subs) deliver(link, all, m);
+  }
+}
+
+/* --- messages ----------------------------------------------------------------------------------------------- */
+static bool propagated(const chaski_node *node, chaski_slice command) {
+  chaski__command *c;
+  if (!node->propagation) return false;
+  HASH_FIND(hh, node->propagated, command.ptr, command.len, c);
+  return c != NULL;
+}
+
+/* New to this node? Remembers it. An id of nil cannot be told apart: it is always new, and never passed on. */
+static bool is_new(chaski__link *link, const chaski_message *m) {
+  chaski_node *node = link->node;
+  if (m->ours && m->origin == node->origin) {
+    node->counters.own++;
+    return false;
+  }
+  if (!m->uuid.len) return true;
+  int seen = m->ours ? chaski_pool_check(node->pool, m->origin, m->seq, link->edge->number)
+                     : chaski_pool_check_id(node->pool, m->uuid, link->edge->number);
+  if (seen == CHASKI_SEEN) node->counters.duplicates++;
+  if (seen == CHASKI_STALE) node->counters.stale++;
+  return seen == CHASKI_NEW;
+}
+
+static void receive_message(chaski__link *link, chaski__topic *topic, const chaski_message *m) {
+  chaski_node *node = link->node;
+  bool wanted = (topic && topic->live_subs) || node->root;
+  bool relay = propagated(node, m->command) && m->uuid.len;
+  if (!wanted && !relay) {
+    node->counters.unwanted++;
+    return;
+  }
+  if (!is_new(link, m)) return;
+  if (relay) chaski__relay(node, m, link->edge, topic);
+  if (wanted) deliver_or_catch(link, topic, m);
+}
+
+/* A command of the application's own: to its handler if its topic is for us, and on if it is one that propagates. */
+static void receive_command(chaski__link *link, chaski__topic *topic, const chaski_message *m) {
+  chaski_node *node = link->node;
+  chaski__command *c;
+  bool wanted = IS(m->topic, CHASKI_TOPIC_ALL) || (topic && topic->live_subs) || node->root;
+  if (propagated(node, m->command) && m->uuid.len) {
+    if (!is_new(link, m)) return;
+    chaski__relay(node, m, link->edge, topic);
+  }
+  HASH_FIND(hh, node->commands, m->command.ptr, m->command.len, c);
+  if (!wanted)
+    node->counters.unwanted++;
+  else if (!c)
+    node->counters.unknown++;
+  else if (node->events.command)
+    node->events.command(node->user, c->handler, link->edge, m);
+}
+
+static void receive_live(chaski__link *link, const chaski_frame *frame, const chaski_message *m) {
+  const protocol_command *c;
+  if (IS(m->command, "ChaskiMessage"))
+    receive_message(link, topic_of(link, frame, m), m);
+  else if ((c = protocol_command_of(m->command)))
+    receive_protocol(link, c, m);
+  else
+    receive_command(link, topic_of(link, frame, m), m);
+}
+
+static void receive_early(chaski__link *link, const chaski_message *m) {
+  const protocol_command *c = protocol_command_of(m->command);
+  if (c && c->early)
+    receive_protocol(link, c, m);
+  else
+    chaski__link_fail(link, CHASKI_EPROTOCOL, "a command before the handshake");
+}
+
+void chaski__receive(chaski__link *link, const chaski_frame *frame) {
+  chaski_message m;
+  const char *why;
+  link->node->counters.frames_in++;
+  link->edge->counters.frames_in++;
+  if (chaski_message_read(frame, &m, &why) != CHASKI_OK)
+    chaski__link_fail(link, CHASKI_EMALFORMED, why);
+  else if (link->state == LINK_NEW)
+    receive_early(link, &m);
+  else
+    receive_live(link, frame, &m);
+}

@@ -1,0 +1,58 @@
+/* host.h: what the files of the program chaski-lua share. The program is lua(1) with a loop: it ties loop, Lua state and modules
+ * together and decides nothing else.
+ * SPDX-License-Identifier: MIT */
+#ifndef CHASKI_HOST_H
+#define CHASKI_HOST_H
+
+#include "../lua/runtime.h"
+#include "../lua/task.h"
+
+#define HOST_NAME "chaski-lua"
+
+/* --- options.c -------------------------------------------------------------------------------------------------- */
+typedef struct host_options {
+  char **argv;
+  int argc;
+  int script;            /* index of the script in argv; argc: none */
+  bool execute, version; /* -e, -v given */
+  bool ignore_env;       /* -E */
+  const char *log_level; /* --log-level, NULL */
+} host_options;
+
+/* True: go on with *o. False: *status is the exit code; all has been said. */
+bool host_options_read(int argc, char **argv, host_options *o, int *status);
+void host_print_version(void);
+/* The options -e, -l, -W before the script, one by one: the letter and its argument. *at starts at 1; 0 at the end. */
+char host_options_next(const host_options *o, int *at, const char **arg);
+
+/* --- paths.c, require.c: called protected, may raise ------------------------------------------------------------------ */
+void host_set_paths(lua_State *L);
+/* Put a require in place in which a module's main chunk may wait. */
+void host_open_require(lua_State *L);
+
+/* --- script.c ------------------------------------------------------------------------------------------------------- */
+typedef struct host_script {
+  const host_options *options;
+  bool over;
+  int status;    /* exit code when over */
+  bool no_trace; /* the error is of loading: where in the host tells nothing */
+  int at;        /* next option */
+  int stage;     /* see script.c */
+  chaski_task *task;
+} host_script;
+
+void host_set_arg(lua_State *L, const host_options *o);
+/* Run LUA_INIT, the options and the script as one task, in order. stop(loop) on an error, which is printed. */
+void host_script_start(chaski_runtime *rt, host_script *s);
+/* It has not ended, but nothing can wake it: say so. */
+void host_script_stuck(chaski_runtime *rt, host_script *s);
+
+/* --- signals.c: SIGINT and SIGTERM ----------------------------------------------------------------------------------- */
+#define HOST_SHUTDOWN_MS 5000 /* for an orderly shutdown, by then a supervisor has not yet lost its patience (10 s) */
+
+void host_signals_start(chaski_runtime *rt);
+/* Close the handles. The exit code: `status` if no signal came; else 0 after an orderly shutdown, or 128 + signal. */
+int host_signals_stop(int status);
+bool host_signals_came(void);
+
+#endif

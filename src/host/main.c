@@ -1,0 +1,116 @@
+/* main.c: the life of the process: loop, Lua state, modules, the script, and all of it down again in the right order.
+ * SPDX-License-Identifier: MIT */
+#include "../lua/luv.h"
+#include "../lua/module.h"
+#include "host.h"
+
+#include <lualib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+static uv_loop_t loop; /* static: os.exit leaves from anywhere */
+
+/* A host with many nodes needs many files; the soft limit of 1024 is for programs that use select(2). */
+static void raise_file_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* --- up ------------------------------------------------------------------------------------------------------------- */
+
+static void preload(lua_State *L, const char *name, lua_CFunction open) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, open);
+  lua_setfield(L, -2, name);
+  lua_pop(L, 1);
+}
+
+static int set_up(lua_State *L) {
+  const host_options *o = lua_touserdata(L, 1);
+  if (o->ignore_env) {
+    lua_pushboolean(L, true);
+    lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
+  }
+  luaL_openlibs(L);
+  host_set_paths(L);
+  host_open_require(L);
+  host_set_arg(L, o);
+  luv_set_loop(L, &loop);
+  luv_set_callback(L, chaski__luv_runner);
+  preload(L, "luv", luaopen_luv);
+  preload(L, "chaski.core", luaopen_chaski_core);
+  chaski_runtime *rt = chaski__runtime(L);
+  if (o->log_level) chaski__set_log_level(rt, (enum chaski_log_level)chaski__log_level(o->log_level));
+  rt->running = 1; /* by us, until the end */
+  lua_pushlightuserdata(L, rt);
+  return 1;
+}
+
+/* --- down ------------------------------------------------------------------------------------------------------------ */
+
+/* luv's handles carry its data, ours never do; luv's memory goes with its userdata. The net's own are closed by it. */
+static void close_handle(uv_handle_t *handle, void *arg) {
+  (void)arg;
+  if (handle->data && !uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+static int come_down(chaski_runtime *rt, lua_State *L) {
+  chaski__shut(rt);
+  chaski__close_nodes(rt);
+  uv_walk(&loop, close_handle, NULL);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  lua_close(L);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  return uv_loop_close(&loop);
+}
+
+/* --- between --------------------------------------------------------------------------------------------------------- */
+
+static void run_loop(chaski_runtime *rt, host_script *script) {
+  if (script->status == EXIT_SUCCESS) uv_run(&loop, UV_RUN_DEFAULT);
+  if (host_signals_came() || script->status != EXIT_SUCCESS) return;
+  if (!script->over) host_script_stuck(rt, script);
+  else if (chaski__tasks(rt) > 0)
+    chaski__runtime_log(rt, CHASKI_LOG_WARN, "", "the end: tasks are left that wait for something that can never happen");
+}
+
+static int run(lua_State *L, const host_options *o) {
+  lua_pushcfunction(L, set_up);
+  lua_pushlightuserdata(L, (void *)o);
+  if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+    fprintf(stderr, HOST_NAME ": %s\n", lua_tostring(L, -1));
+    lua_close(L);
+    return EXIT_FAILURE;
+  }
+  chaski_runtime *rt = lua_touserdata(L, -1);
+  host_script script = {.options = o};
+  lua_pop(L, 1);
+  host_signals_start(rt);
+  host_script_start(rt, &script);
+  run_loop(rt, &script);
+  int status = host_signals_stop(script.status), left = come_down(rt, L);
+#ifndef NDEBUG
+  if (left != 0) fprintf(stderr, HOST_NAME ": the loop did not close: %s\n", uv_strerror(left));
+#else
+  (void)left;
+#endif
+  return status;
+}
+
+int main(int argc, char **argv) {
+  host_options options;
+  int status;
+  signal(SIGPIPE, SIG_IGN);
+  if (!host_options_read(argc, argv, &options, &status)) return status;
+  raise_file_limit();
+  lua_State *L = uv_loop_init(&loop) == 0 ? luaL_newstate() : NULL;
+  if (!L) {
+    fputs(HOST_NAME ": cannot create a Lua state: not enough memory\n", stderr);
+    return EXIT_FAILURE;
+  }
+  return run(L, &options);
+}

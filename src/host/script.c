@@ -1,0 +1,191 @@
+/* script.c: the main task: LUA_INIT, then the options in their order, then the script, each in lua(1)'s way, but all of them
+ * may wait. SPDX-License-Identifier: MIT */
+#include "host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum stage { INIT, OPTIONS, SCRIPT, END };
+
+/* --- errors ------------------------------------------------------------------------------------------------------- */
+
+static const char *describe(lua_State *L, int index) {
+  if (lua_isstring(L, index) || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) return luaL_tolstring(L, index, NULL);
+  return lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
+}
+
+static void complain(const char *text) {
+  fflush(stdout);
+  fprintf(stderr, HOST_NAME ": %s\n", text);
+  fflush(stderr);
+}
+
+static void main_ended(void *owner, chaski_task *task, int status, lua_State *co) {
+  host_script *s = owner;
+  (void)task;
+  s->over = true;
+  s->task = NULL;
+  if (status == LUA_OK) return;
+  chaski_runtime *rt = chaski__runtime(co);
+  lua_State *L = rt->L;
+  s->status = EXIT_FAILURE;
+  uv_stop(rt->uv);
+  lua_pushvalue(co, -1);
+  lua_xmove(co, L, 1);
+  const char *text = describe(L, lua_gettop(L));
+  if (!s->no_trace) luaL_traceback(L, co, text, 0);
+  complain(lua_tostring(L, -1));
+}
+
+static int print_stuck(lua_State *L) {
+  lua_State *co = lua_touserdata(L, 1);
+  luaL_traceback(L, co, "the script waits for something that can never happen: nothing is active", 0);
+  complain(lua_tostring(L, -1));
+  return 0;
+}
+
+void host_script_stuck(chaski_runtime *rt, host_script *s) {
+  s->status = EXIT_FAILURE;
+  chaski__enter(rt, print_stuck, s->task ? chaski__task_co(s->task) : rt->L);
+}
+
+/* --- chunks --------------------------------------------------------------------------------------------------------- */
+
+static void load_failed(lua_State *L, host_script *s, const char *name) {
+  const char *why = lua_tostring(L, -1);
+  s->no_trace = true;
+  if (why && strstr(why, "attempt to load a binary chunk"))
+    lua_pushfstring(L, "%s: is a binary chunk; only source text is run", name);
+  lua_error(L);
+}
+
+static void load_file(lua_State *L, host_script *s, const char *file) {
+  if (luaL_loadfilex(L, file, "t") != LUA_OK) load_failed(L, s, file ? file : "stdin");
+}
+
+static void load_string(lua_State *L, host_script *s, const char *code, const char *name) {
+  if (luaL_loadbufferx(L, code, strlen(code), name, "t") != LUA_OK) load_failed(L, s, name);
+}
+
+/* Each pushes a function and its arguments and returns their number, or returns -1: nothing to call. */
+
+static int prepare_init(lua_State *L, host_script *s) {
+  const char *name = "=LUA_INIT_" LUA_VERSION_MAJOR "_" LUA_VERSION_MINOR, *init = getenv(name + 1);
+  if (!init) init = getenv((name = "=LUA_INIT") + 1);
+  if (!init || s->options->ignore_env) return -1;
+  if (init[0] == '@') load_file(L, s, init + 1);
+  else load_string(L, s, init, name);
+  return 0;
+}
+
+static int prepare_library(lua_State *L, const char *arg) {
+  const char *equals = strchr(arg, '=');
+  lua_getglobal(L, "require");
+  if (equals) lua_pushlstring(L, arg, (size_t)(equals - arg));
+  else lua_pushstring(L, arg);
+  lua_replace(L, 2); /* the global, for when require has returned */
+  lua_pushstring(L, equals ? equals + 1 : arg);
+  return 1;
+}
+
+static int prepare_option(lua_State *L, host_script *s) {
+  const char *arg = NULL;
+  char option = host_options_next(s->options, &s->at, &arg);
+  if (option == 'W') lua_warning(L, "@on", 0);
+  if (option == 'l') return prepare_library(L, arg);
+  if (option == 'e') {
+    load_string(L, s, arg, "=(command line)");
+    return 0;
+  }
+  if (option == '\0') s->stage = SCRIPT;
+  return -1;
+}
+
+static int push_arguments(lua_State *L, const host_options *o) {
+  int n = o->argc - o->script - 1;
+  luaL_checkstack(L, n + 3, "too many arguments to script");
+  for (int i = 1; i <= n; i++) lua_pushstring(L, o->argv[o->script + i]);
+  return n;
+}
+
+static int prepare_script(lua_State *L, host_script *s) {
+  const host_options *o = s->options;
+  s->stage = END;
+  if (o->script < o->argc) {
+    const char *file = o->argv[o->script];
+    bool is_stdin = strcmp(file, "-") == 0 && strcmp(o->argv[o->script - 1], "--") != 0;
+    load_file(L, s, is_stdin ? NULL : file);
+    return push_arguments(L, o);
+  }
+  if (o->execute || o->version) return -1;
+  if (isatty(STDIN_FILENO)) {
+    host_print_version();
+    puts("There is no interactive mode yet. Give it a script: " HOST_NAME " script.lua, or see " HOST_NAME " --help.");
+    return -1;
+  }
+  load_file(L, s, NULL);
+  return 0;
+}
+
+static int prepare(lua_State *L, host_script *s) {
+  switch (s->stage) {
+  case INIT:
+    s->stage = OPTIONS;
+    return prepare_init(L, s);
+  case OPTIONS:
+    return prepare_option(L, s);
+  default:
+    return prepare_script(L, s);
+  }
+}
+
+/* Stack: the script, the name of a global to set or nil, what was called or has returned. */
+static int go_on(lua_State *L, int status, lua_KContext called) {
+  host_script *s = lua_touserdata(L, 1);
+  (void)status;
+  for (;;) {
+    if (called && lua_isstring(L, 2)) lua_setglobal(L, lua_tostring(L, 2));
+    lua_settop(L, 1);
+    lua_pushnil(L);
+    called = 0;
+    if (s->stage == END) return 0;
+    int nargs = prepare(L, s);
+    if (nargs < 0) continue;
+    called = 1;
+    lua_callk(L, nargs, 1, called, go_on);
+  }
+}
+
+static int main_task(lua_State *L) {
+  return go_on(L, LUA_OK, 0);
+}
+
+/* --- for main.c ------------------------------------------------------------------------------------------------------- */
+
+void host_set_arg(lua_State *L, const host_options *o) {
+  int script = o->script == o->argc ? 0 : o->script;
+  lua_createtable(L, o->argc - script, script + 1);
+  for (int i = 0; i < o->argc; i++) {
+    lua_pushstring(L, o->argv[i]);
+    lua_rawseti(L, -2, i - script);
+  }
+  lua_setglobal(L, "arg");
+}
+
+void host_script_start(chaski_runtime *rt, host_script *s) {
+  chaski_task_end end = {main_ended, s};
+  s->at = 1;
+  if (s->options->version) host_print_version();
+  lua_pushcfunction(rt->L, main_task);
+  lua_pushlightuserdata(rt->L, s);
+  s->task = chaski__task_prepare(rt, rt->L, 1, "main chunk", &end, NULL);
+  if (s->task) {
+    chaski__task_start(s->task);
+    return;
+  }
+  complain("out of memory");
+  s->over = true;
+  s->status = EXIT_FAILURE;
+}

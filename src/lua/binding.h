@@ -1,0 +1,142 @@
+/* binding.h: what the files of the node binding share: the userdata of nodes, edges, messages and subscriptions, and the
+ * waits of tasks for the core. Each userdata is a view: C memory of the core may end before it and is then not touched.
+ * Policy lives in lua/chaski; here arguments are checked, one call is made, the result is shaped.
+ * SPDX-License-Identifier: MIT */
+#ifndef CHASKI_LUA_BINDING_H
+#define CHASKI_LUA_BINDING_H
+
+#include "../core/node.h"
+#include "codec.h"
+#include "runtime.h"
+
+typedef struct chaski_lua_node chaski_lua_node;
+typedef struct chaski_lua_sub chaski_lua_sub;
+
+/* --- waits (wait.c) --------------------------------------------------------------------------------------------- */
+/* A parked task in a list of its node; first member of what an operation needs beyond it. */
+typedef struct chaski_waiter {
+  struct chaski_waiter *next, **link; /* link NULL: in no list, its node has ended */
+  chaski_runtime *rt;
+  chaski_task *task; /* NULL: nobody waits any more */
+  uint64_t wait;
+} chaski_waiter;
+
+/* A zeroed block of `size` bytes with a waiter for the current task at its start, in *list. Raises when out of memory. */
+void *chaski__waiter_new(lua_State *L, chaski_runtime *rt, chaski_waiter **list, size_t size);
+void chaski__waiter_unlink(chaski_waiter *w);
+void chaski__waiter_free(void *waiter); /* out of its list, forget the task, free; fits chaski__park's cleanup */
+/* Wake the task with what push pushes (see chaski__wake) after taking the waiter out of its list; then free it. */
+void chaski__waiter_wake(chaski_waiter *w, int (*push)(lua_State *co, void *ctx), void *ctx);
+void chaski__waiters_wake(chaski_waiter **list, int (*push)(lua_State *co, void *ctx), void *ctx); /* those there now */
+
+/* --- nodes (node.c) --------------------------------------------------------------------------------------------- */
+/* X(constant, name): what node:on can be told of */
+#define CHASKI_LUA_EVENTS(X)                                                                                           \
+  X(EDGE_OPEN, "edge_open")                                                                                            \
+  X(EDGE_CLOSED, "edge_closed")                                                                                        \
+  X(EDGE_FAILED, "edge_failed")                                                                                        \
+  X(PAUSE_WRITING, "pause_writing")                                                                                    \
+  X(RESUME_WRITING, "resume_writing")                                                                                  \
+  X(EDGE_CHANGED, "edge_changed")                                                                                      \
+  X(UNDELIVERED, "undelivered")                                                                                        \
+  X(MALFORMED_DATA, "malformed_data")                                                                                  \
+  X(HANDLER_ERROR, "handler_error")                                                                                    \
+  X(STOPPED, "stopped")
+
+enum chaski_lua_event {
+#define CHASKI__EVENT(id, name) CHASKI_ON_##id,
+  CHASKI_LUA_EVENTS(CHASKI__EVENT)
+#undef CHASKI__EVENT
+      CHASKI_ON_COUNT
+};
+
+struct chaski_lua_node { /* the userdata; user value 1 is the table in which lua/chaski keeps what it needs */
+  chaski_node *core;     /* NULL: closed for good */
+  chaski_runtime *rt;
+  chaski_lua_node *next, **link; /* rt->nodes */
+  chaski_lua_sub *subs;          /* in the order they were made */
+  chaski_waiter *stopping, *drained, *operations;
+  chaski_packer *packer; /* the state's, anchored in the registry */
+  chaski_pack_options pack;
+  uint64_t number;            /* never used again in this state */
+  uint64_t malformed;         /* messages whose data could not be decoded */
+  uint64_t inbox_dropped;     /* messages an inbox had no room for */
+  uint32_t listening;         /* bits of enum chaski_lua_event: somebody wants to know */
+  unsigned anchors;           /* reasons to stay; > 0: self is a reference in the registry */
+  int self;                   /* LUA_NOREF when not anchored */
+  int serializer, deserializer; /* references, or LUA_NOREF */
+  bool running;               /* run has anchored it */
+  bool stop_asked;
+};
+
+chaski_lua_node *chaski__check_node(lua_State *L, int arg); /* raises if it is none */
+chaski_lua_node *chaski__open_node_arg(lua_State *L, int arg); /* raises if it is none, or closed for good */
+chaski_lua_node *chaski__test_node(lua_State *L, int idx);  /* NULL if it is none */
+void chaski__push_node(lua_State *L, chaski_lua_node *n);   /* only while it is anchored */
+chaski_lua_node *chaski__find_node(lua_State *L, uint64_t number); /* NULL when it is gone */
+void chaski__anchor_node(lua_State *L, int idx, chaski_lua_node *n);
+void chaski__release_node(chaski_lua_node *n); /* takes one anchor away */
+/* Tell the listeners of an event: nargs arguments are on top of L and are popped. Raises only on out of memory. */
+void chaski__emit(lua_State *L, chaski_lua_node *n, enum chaski_lua_event event, int nargs);
+static inline bool chaski__listening(const chaski_lua_node *n, enum chaski_lua_event event) {
+  return n->listening >> event & 1u;
+}
+/* An undelivered message, from inside Lua: { reason =, topic =, uuid =, edge = }. edge may be NULL. */
+void chaski__emit_undelivered(lua_State *L, chaski_lua_node *n, chaski_edge *edge, const chaski_message *m,
+                              const char *reason);
+extern const luaL_Reg chaski__send_methods[]; /* send.c */
+extern const luaL_Reg chaski__dial_methods[]; /* dial.c */
+extern const luaL_Reg chaski__node_fields[];  /* fields.c: getters */
+void chaski__open_send(lua_State *L);         /* functions of send.c for the module table on top */
+
+/* --- edges (edge.c) --------------------------------------------------------------------------------------------- */
+void chaski__push_edge(lua_State *L, chaski_lua_node *n, chaski_edge *edge); /* NULL: nil */
+chaski_edge *chaski__check_edge(lua_State *L, int arg);
+chaski_edge *chaski__test_edge(lua_State *L, int idx);
+void chaski__edge_ended(chaski_runtime *rt, chaski_edge *edge); /* no longer anchored by the runtime */
+void chaski__open_edge(lua_State *L);
+
+/* --- messages (message.c) --------------------------------------------------------------------------------------- */
+typedef struct chaski_lua_message { /* the userdata; the frame's bytes follow; user value 1: data once read or set */
+  uint64_t node, edge;              /* numbers; 0: of none */
+  uint8_t strings, ttl;             /* ttl: as received, less what decrement_ttl took */
+  bool custom, decoded, replaced, faulty;
+  chaski_message m;
+} chaski_lua_message;
+
+void chaski__push_message(lua_State *L, chaski_lua_node *n, const chaski_edge *edge, const chaski_message *m);
+chaski_lua_message *chaski__check_message(lua_State *L, int arg);
+void chaski__open_message(lua_State *L);
+
+/* --- subscriptions (subscription.c) ----------------------------------------------------------------------------- */
+void chaski__sub_message(void *user, void *sub, chaski_edge *edge, const chaski_message *m); /* upcall of the core */
+void chaski__subs_stopped(chaski_lua_node *n);               /* wakes who waits for messages */
+void chaski__subs_close(chaski_lua_node *n);                 /* the core's node is gone */
+void chaski__open_subscription(lua_State *L);
+
+/* --- helpers (util.c) ------------------------------------------------------------------------------------------- */
+/* Push nil and an error "what: text" with the code's name; detail, if not "", in brackets. Returns 2. */
+int chaski__fail(lua_State *L, int code, const char *what, const char *detail);
+chaski_slice chaski__check_slice(lua_State *L, int arg); /* a string, not a number */
+/* Seconds at a field of the options table idx (0: none) as ns; `none` if absent. Raises when negative or no number. */
+uint64_t chaski__opt_ns(lua_State *L, int idx, const char *field, uint64_t none);
+bool chaski__opt_bool(lua_State *L, int idx, const char *field, bool none);
+int64_t chaski__opt_integer(lua_State *L, int idx, const char *field, int64_t least, int64_t most, int64_t none);
+/* A string field, NULL if absent; anchored by the table. */
+const char *chaski__opt_string(lua_State *L, int idx, const char *field);
+/* The live edge at a field, NULL if absent. */
+chaski_edge *chaski__opt_edge(lua_State *L, int idx, const char *field);
+/* Absent and nil: 0. Else a table whose keys are among names: arg. */
+int chaski__opt_table(lua_State *L, int arg, const char *const names[]);
+/* A class: metatable `name` in the registry and on top, with these metamethods, its methods table as upvalue 1 and its
+ * getters as upvalue 2 of __index. Pushes metatable, methods, getters. */
+void chaski__class(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods,
+                   const luaL_Reg *getters);
+void chaski__open_util(lua_State *L);
+void chaski__open_pool(lua_State *L);
+
+/* For the host: adds everything above to the module table on top of the stack; closes every node of a state. */
+void chaski__open_node(lua_State *L);
+void chaski__close_nodes(chaski_runtime *rt);
+
+#endif

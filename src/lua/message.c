@@ -1,0 +1,299 @@
+/* message.c: the userdata of a message: a copy of its frame with what was read of the envelope. Data is decoded at the
+ * first access and kept; who reads nothing pays nothing. It has no finalizer: the bytes lie in the userdata, whatever
+ * their size, so that the collector sees their weight. See binding.h. SPDX-License-Identifier: MIT */
+#include "../core/uuid.h"
+#include "binding.h"
+#include "error.h"
+#include "options.h"
+
+#define CLASS "chaski.message"
+
+chaski_lua_message *chaski__check_message(lua_State *L, int arg) {
+  return luaL_checkudata(L, arg, CLASS);
+}
+
+/* --- making ----------------------------------------------------------------------------------------------------- */
+static chaski_slice moved(chaski_slice s, const uint8_t *from, const uint8_t *to) {
+  return s.len ? chaski_slice_of(to + (s.ptr - from), s.len) : s;
+}
+
+static chaski_lua_message *new_message(lua_State *L, const chaski_runtime *rt, const chaski_message *m) {
+  chaski_lua_message *box = lua_newuserdatauv(L, sizeof *box + m->frame.len, 1);
+  uint8_t *bytes = (uint8_t *)(box + 1);
+  memset(box, 0, offsetof(chaski_lua_message, m));
+  memcpy(bytes, m->frame.ptr, m->frame.len);
+  box->ttl = m->ttl;
+  box->m = *m;
+  box->m.frame.ptr = bytes;
+  box->m.command = moved(m->command, m->frame.ptr, bytes);
+  box->m.topic = moved(m->topic, m->frame.ptr, bytes);
+  box->m.data = moved(m->data, m->frame.ptr, bytes);
+  box->m.uuid = moved(m->uuid, m->frame.ptr, bytes);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->message_mt);
+  lua_setmetatable(L, -2);
+  return box;
+}
+
+void chaski__push_message(lua_State *L, chaski_lua_node *n, const chaski_edge *edge, const chaski_message *m) {
+  chaski_lua_message *box = new_message(L, n->rt, m);
+  box->node = n->number;
+  box->edge = edge ? chaski_edge_number(edge) : 0;
+  box->strings = (uint8_t)n->pack.strings;
+  box->custom = n->deserializer != LUA_NOREF;
+}
+
+/* --- data ------------------------------------------------------------------------------------------------------- */
+static chaski_edge *edge_by_number(const chaski_lua_node *n, uint64_t number) {
+  chaski_edge *edge = NULL;
+  for (size_t i = 0; n->core && (edge = chaski_node_edge_at(n->core, i)); i++)
+    if (chaski_edge_number(edge) == number) break;
+  return edge;
+}
+
+/* The error object is on top and stays. Counted and told once for each message. */
+static void tell_malformed(lua_State *L, chaski_lua_message *box) {
+  chaski_lua_node *n = chaski__find_node(L, box->node);
+  if (box->faulty || !n) return;
+  box->faulty = true;
+  n->malformed++;
+  luaL_checkstack(L, 4, NULL);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, -2);
+  chaski__push_edge(L, n, edge_by_number(n, box->edge));
+  chaski__emit(L, n, CHASKI_ON_MALFORMED_DATA, 3);
+}
+
+/* The node's own deserializer takes the bytes on top; if it fails, they stay. */
+static void deserialize(lua_State *L, const chaski_lua_message *box) {
+  chaski_lua_node *n = chaski__find_node(L, box->node);
+  if (!n || n->deserializer == LUA_NOREF || lua_type(L, -1) != LUA_TSTRING) return;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, n->deserializer);
+  lua_pushvalue(L, -2);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK) lua_remove(L, -2);
+  else lua_pop(L, 1);
+}
+
+static int decode(lua_State *L, chaski_lua_message *box) {
+  chaski_unpack_options options = {.strings = box->custom ? CHASKI_STRINGS_AUTO : (chaski_strings)box->strings};
+  if (chaski__unpack(L, box->m.data, &options) != 0) {
+    tell_malformed(L, box);
+    return lua_error(L);
+  }
+  if (box->custom) deserialize(L, box);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, 1);
+  box->decoded = true;
+  return 1;
+}
+
+static int push_data(lua_State *L, chaski_lua_message *box) { /* the message is at 1 */
+  if (!box->decoded) return decode(L, box);
+  lua_getiuservalue(L, 1, 1);
+  return 1;
+}
+
+/* --- fields ----------------------------------------------------------------------------------------------------- */
+static int push_text(lua_State *L, chaski_slice s) {
+  lua_pushlstring(L, s.len ? (const char *)s.ptr : "", s.len);
+  return 1;
+}
+
+static int push_integer(lua_State *L, uint64_t i) {
+  lua_pushinteger(L, (lua_Integer)i);
+  return 1;
+}
+
+static int push_time(lua_State *L, const chaski_message *m) {
+  chaski__push_timestamp(L, m->sec, m->nsec);
+  return 1;
+}
+
+static int push_uuid(lua_State *L, const chaski_message *m) {
+  return m->uuid.len ? push_text(L, m->uuid) : 0;
+}
+
+static int push_field(lua_State *L, chaski_lua_message *box, const char *key) {
+  const chaski_message *m = &box->m;
+  if (strcmp(key, "topic") == 0) return push_text(L, m->topic);
+  if (strcmp(key, "command") == 0) return push_text(L, m->command);
+  if (strcmp(key, "ttl") == 0) return push_integer(L, box->ttl);
+  if (strcmp(key, "uuid") == 0) return push_uuid(L, m);
+  if (strcmp(key, "timestamp") == 0) return push_time(L, m);
+  if (strcmp(key, "bytes") == 0) return push_text(L, m->data);
+  if (strcmp(key, "size") == 0) return push_integer(L, m->data.len);
+  if (strcmp(key, "origin") == 0) return m->ours ? push_integer(L, m->origin) : 0;
+  if (strcmp(key, "seq") == 0) return m->ours ? push_integer(L, m->seq) : 0;
+  return 0;
+}
+
+static int message_index(lua_State *L) { /* upvalues: metatable, methods */
+  chaski_lua_message *box = lua_touserdata(L, 1);
+  const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+  if (!box || !lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1))) chaski__check_message(L, 1);
+  if (strcmp(key, "data") == 0) return push_data(L, box);
+  lua_settop(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1;
+  return push_field(L, box, key);
+}
+
+static int message_newindex(lua_State *L) {
+  chaski_lua_message *box = chaski__check_message(L, 1);
+  const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
+  if (strcmp(key, "data") != 0) return luaL_error(L, CLASS ": field '%s' cannot be assigned", key);
+  lua_settop(L, 3);
+  lua_setiuservalue(L, 1, 1);
+  box->decoded = box->replaced = true;
+  return 0;
+}
+
+/* --- methods ---------------------------------------------------------------------------------------------------- */
+static const char *const table_fields[] = {"command", "topic", "timestamp", "ttl", "uuid"};
+
+static int message_totable(lua_State *L) {
+  chaski_lua_message *box = chaski__check_message(L, 1);
+  lua_settop(L, 1);
+  lua_createtable(L, 0, 6);
+  for (size_t i = 0; i < sizeof table_fields / sizeof *table_fields; i++)
+    if (push_field(L, box, table_fields[i])) lua_setfield(L, 2, table_fields[i]);
+  push_data(L, box);
+  lua_setfield(L, 2, "data");
+  return 1;
+}
+
+static int message_pairs(lua_State *L) {
+  message_totable(L);
+  lua_getglobal(L, "next");
+  lua_insert(L, -2);
+  return 2;
+}
+
+static int message_decrement_ttl(lua_State *L) {
+  chaski_lua_message *box = chaski__check_message(L, 1);
+  if (box->ttl) box->ttl--;
+  return push_integer(L, box->ttl);
+}
+
+static int message_tostring(lua_State *L) {
+  const chaski_message *m = &chaski__check_message(L, 1)->m;
+  lua_pushliteral(L, "message(");
+  push_text(L, m->command);
+  lua_pushliteral(L, ", ");
+  push_text(L, m->topic);
+  lua_pushfstring(L, ", %d bytes", (int)m->data.len);
+  lua_pushstring(L, m->uuid.len ? ", " : "");
+  push_text(L, m->uuid);
+  lua_pushliteral(L, ")");
+  lua_concat(L, 8);
+  return 1;
+}
+
+/* --- building a frame ------------------------------------------------------------------------------------------- */
+/* Append the packed value at idx to the table of parts at `parts`; raises if it cannot be packed. */
+static void add_packed(lua_State *L, int parts, int idx, chaski_packer *p, const char *root) {
+  if (chaski__pack(L, idx, p, NULL, root) != 0) lua_error(L);
+  lua_pushlstring(L, (const char *)p->ptr, p->len);
+  lua_rawseti(L, parts, (lua_Integer)lua_rawlen(L, parts) + 1);
+}
+
+static size_t append(uint8_t *to, lua_State *L, int parts, lua_Integer from, lua_Integer last) {
+  size_t at = 0;
+  for (lua_Integer i = from; i <= last; i++) {
+    size_t len;
+    const char *s;
+    lua_rawgeti(L, parts, i);
+    s = lua_tolstring(L, -1, &len);
+    if (to) memcpy(to + at, s, len);
+    at += len;
+    lua_pop(L, 1);
+  }
+  return at;
+}
+
+static void put32(uint8_t *to, size_t n) {
+  for (int i = 0; i < 4; i++) to[i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
+/* Push the frame as a string. parts: the header's topic, then keys and values of the envelope, all packed. */
+static void push_frame(lua_State *L, int parts) {
+  lua_Integer last = (lua_Integer)lua_rawlen(L, parts);
+  size_t topic = append(NULL, L, parts, 1, 1), rest = append(NULL, L, parts, 2, last);
+  uint8_t *frame = lua_newuserdatauv(L, 9 + topic + rest, 0);
+  put32(frame, rest + 1);
+  put32(frame + 4, topic);
+  append(frame + 8, L, parts, 1, 1);
+  frame[8 + topic] = (uint8_t)(0x80 | (last - 1) / 2); /* a map of so many pairs */
+  append(frame + 9 + topic, L, parts, 2, last);
+  lua_pushlstring(L, (const char *)frame, 9 + topic + rest);
+  lua_remove(L, -2);
+}
+
+/* (fields, data): a frame with these; the fields are checked by whoever calls. data last, as in our own frames. */
+static int build_frame(lua_State *L) {
+  chaski_packer *p;
+  lua_settop(L, 2);
+  p = chaski__packer_new(L);
+  lua_newtable(L);
+  lua_getfield(L, 1, "topic");
+  add_packed(L, 4, 5, p, "topic");
+  lua_pop(L, 1);
+  for (size_t i = 0; i < sizeof table_fields / sizeof *table_fields; i++) {
+    lua_pushstring(L, table_fields[i]);
+    add_packed(L, 4, 5, p, table_fields[i]);
+    lua_getfield(L, 1, table_fields[i]);
+    add_packed(L, 4, 6, p, table_fields[i]);
+    lua_settop(L, 4);
+  }
+  lua_pushliteral(L, "data");
+  add_packed(L, 4, 5, p, "data");
+  add_packed(L, 4, 2, p, "data");
+  push_frame(L, 4);
+  return 1;
+}
+
+/* (frame): the message in it, or nil, err */
+static int read_frame(lua_State *L) {
+  chaski_message m;
+  const char *why = "";
+  chaski_runtime *rt = chaski__runtime(L);
+  if (chaski_message_read_bytes(chaski__check_slice(L, 1), &m, &why) != CHASKI_OK)
+    return chaski__fail(L, CHASKI_EMALFORMED, CLASS, why);
+  new_message(L, rt, &m);
+  return 1;
+}
+
+/* (message): its frame as received, or nothing when data was assigned */
+static int original_frame(lua_State *L) {
+  const chaski_lua_message *box = chaski__check_message(L, 1);
+  return box->replaced ? 0 : push_text(L, box->m.frame);
+}
+
+static int now(lua_State *L) {
+  const chaski_env *env = chaski_loop_env(chaski__runtime(L)->loop);
+  int64_t sec;
+  uint32_t nsec;
+  env->wall(env->ctx, &sec, &nsec);
+  chaski__push_timestamp(L, sec, nsec);
+  return 1;
+}
+
+void chaski__open_message(lua_State *L) {
+  static const luaL_Reg functions[] = {{"build_frame", build_frame},
+                                       {"read_frame", read_frame},
+                                       {"original_frame", original_frame},
+                                       {"now", now},
+                                       {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"totable", message_totable}, {"decrement_ttl", message_decrement_ttl}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__newindex", message_newindex},
+                                  {"__pairs", message_pairs},
+                                  {"__tostring", message_tostring},
+                                  {NULL, NULL}};
+  luaL_setfuncs(L, functions, 0);
+  chaski__class(L, CLASS, meta, methods, NULL);
+  lua_pop(L, 1);
+  lua_pushvalue(L, -2);
+  lua_pushvalue(L, -2);
+  lua_pushcclosure(L, message_index, 2);
+  lua_setfield(L, -3, "__index");
+  lua_pop(L, 1);
+  chaski__runtime(L)->message_mt = luaL_ref(L, LUA_REGISTRYINDEX);
+}

@@ -1,0 +1,510 @@
+/* node.c: the userdata of a node: making, running, stopping and ending it, and the upcalls of the core that become events.
+ * What it sends is in send.c, what it shows in fields.c. See binding.h. SPDX-License-Identifier: MIT */
+#include "../core/alloc.h"
+#include "binding.h"
+#include "error.h"
+
+#define CLASS "chaski.node"
+#define STOP_TIMEOUT (2 * CHASKI_S) /* for what is queued; a peer that does not read must not hold up a stop */
+
+static const char number_key, packer_key, dispatch_key; /* their addresses are keys in the registry */
+
+/* --- finding and anchoring -------------------------------------------------------------------------------------- */
+chaski_lua_node *chaski__test_node(lua_State *L, int idx) {
+  return luaL_testudata(L, idx, CLASS);
+}
+
+chaski_lua_node *chaski__check_node(lua_State *L, int arg) {
+  return luaL_checkudata(L, arg, CLASS);
+}
+
+chaski_lua_node *chaski__open_node_arg(lua_State *L, int arg) {
+  chaski_lua_node *n = chaski__check_node(L, arg);
+  luaL_argcheck(L, n->core, arg, "the node was closed for good");
+  return n;
+}
+
+void chaski__push_node(lua_State *L, chaski_lua_node *n) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, n->self);
+}
+
+chaski_lua_node *chaski__find_node(lua_State *L, uint64_t number) {
+  chaski_lua_node *n = number ? chaski__runtime(L)->nodes : NULL;
+  while (n && n->number != number) n = n->next;
+  return n;
+}
+
+void chaski__anchor_node(lua_State *L, int idx, chaski_lua_node *n) {
+  if (n->self == LUA_NOREF) {
+    lua_pushvalue(L, idx);
+    n->self = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  n->anchors++;
+}
+
+void chaski__release_node(chaski_lua_node *n) {
+  int self = n->self;
+  if (!n->anchors || --n->anchors) return;
+  n->self = LUA_NOREF;
+  if (n->rt->L) luaL_unref(n->rt->L, LUA_REGISTRYINDEX, self);
+}
+
+/* --- events ----------------------------------------------------------------------------------------------------- */
+static const char *const event_names[] = {
+#define NAME(id, name) name,
+    CHASKI_LUA_EVENTS(NAME)
+#undef NAME
+        NULL,
+};
+
+void chaski__emit(lua_State *L, chaski_lua_node *n, enum chaski_lua_event event, int nargs) {
+  if (!chaski__listening(n, event) || n->self == LUA_NOREF) {
+    lua_pop(L, nargs);
+    return;
+  }
+  luaL_checkstack(L, 4, NULL);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &dispatch_key);
+  chaski__push_node(L, n);
+  lua_pushstring(L, event_names[event]);
+  lua_rotate(L, -nargs - 3, 3);
+  lua_call(L, nargs + 2, 0);
+}
+
+static void set_text(lua_State *L, const char *field, chaski_slice text) {
+  lua_pushlstring(L, text.len ? (const char *)text.ptr : "", text.len);
+  lua_setfield(L, -2, field);
+}
+
+void chaski__emit_undelivered(lua_State *L, chaski_lua_node *n, chaski_edge *edge, const chaski_message *m,
+                              const char *reason) {
+  if (!chaski__listening(n, CHASKI_ON_UNDELIVERED)) return;
+  luaL_checkstack(L, 10, NULL);
+  lua_createtable(L, 0, 4);
+  lua_pushstring(L, reason);
+  lua_setfield(L, -2, "reason");
+  set_text(L, "topic", m->topic);
+  set_text(L, "uuid", m->uuid);
+  chaski__push_edge(L, n, edge);
+  lua_setfield(L, -2, "edge");
+  chaski__emit(L, n, CHASKI_ON_UNDELIVERED, 1);
+}
+
+struct upcall { /* what an upcall of the core hands through the door */
+  chaski_lua_node *node;
+  enum chaski_lua_event event;
+  chaski_edge *edge;
+  const chaski_message *message;
+  const char *reason, *detail;
+};
+
+static int emit_upcall(lua_State *L) {
+  struct upcall *up = lua_touserdata(L, 1);
+  int nargs = 0;
+  if (up->edge) chaski__push_edge(L, up->node, up->edge), nargs++;
+  if (up->reason) lua_pushstring(L, up->reason), nargs++;
+  if (up->detail) lua_pushstring(L, up->detail), nargs++;
+  chaski__emit(L, up->node, up->event, nargs);
+  return 0;
+}
+
+static int emit_upcall_undelivered(lua_State *L) {
+  struct upcall *up = lua_touserdata(L, 1);
+  chaski__emit_undelivered(L, up->node, up->edge, up->message, up->reason);
+  return 0;
+}
+
+static void enter(struct upcall *up, lua_CFunction fn) {
+  chaski_lua_node *n = up->node;
+  if (!chaski__listening(n, up->event) || !n->anchors) return;
+  n->anchors++;
+  chaski__enter(n->rt, fn, up);
+  chaski__release_node(n);
+}
+
+static void on_edge_live(void *user, chaski_edge *edge) {
+  enter(&(struct upcall){.node = user, .event = CHASKI_ON_EDGE_OPEN, .edge = edge}, emit_upcall);
+}
+
+static void on_edge_closed(void *user, chaski_edge *edge, int reason, const char *detail) {
+  chaski_lua_node *n = user;
+  enum chaski_lua_event event = chaski_edge_was_live(edge) ? CHASKI_ON_EDGE_CLOSED : CHASKI_ON_EDGE_FAILED;
+  struct upcall up = {n, event, edge, NULL, chaski_error_name(reason), detail ? detail : ""};
+  chaski_edge_hold(edge);
+  enter(&up, emit_upcall);
+  chaski__edge_ended(n->rt, edge);
+  chaski_edge_release(edge);
+}
+
+static void on_edge_writable(void *user, chaski_edge *edge, bool writable) {
+  enum chaski_lua_event event = writable ? CHASKI_ON_RESUME_WRITING : CHASKI_ON_PAUSE_WRITING;
+  enter(&(struct upcall){.node = user, .event = event, .edge = edge}, emit_upcall);
+}
+
+static void on_edge_changed(void *user, chaski_edge *edge) {
+  enter(&(struct upcall){.node = user, .event = CHASKI_ON_EDGE_CHANGED, .edge = edge}, emit_upcall);
+}
+
+static void on_undelivered(void *user, chaski_edge *edge, const chaski_message *message, int reason) {
+  struct upcall up = {user, CHASKI_ON_UNDELIVERED, edge, message, chaski_error_name(reason), NULL};
+  enter(&up, emit_upcall_undelivered);
+}
+
+static void on_drained(void *user) {
+  chaski_lua_node *n = user;
+  bool held = n->anchors > 0;
+  n->anchors += held;
+  chaski__waiters_wake(&n->drained, NULL, NULL);
+  if (held) chaski__release_node(n);
+}
+
+/* Whoever waits for the end goes on first: it may be one of the node's own tasks, which end now. */
+static void on_stopped(void *user) {
+  chaski_lua_node *n = user;
+  n->anchors++;
+  n->stop_asked = false;
+  chaski__waiters_wake(&n->drained, NULL, NULL);
+  chaski__waiters_wake(&n->stopping, NULL, NULL);
+  if (!n->running || (n->core && chaski_node_running(n->core))) {
+    chaski__release_node(n);
+    return;
+  }
+  chaski__subs_stopped(n);
+  chaski__cancel_tasks(n->rt, n);
+  enter(&(struct upcall){.node = n, .event = CHASKI_ON_STOPPED}, emit_upcall);
+  if (n->running) n->running = false, chaski__release_node(n);
+  chaski__release_node(n);
+}
+
+static const chaski_node_events events = {
+    .message = chaski__sub_message,
+    .command = chaski__sub_message,
+    .edge_live = on_edge_live,
+    .edge_closed = on_edge_closed,
+    .edge_writable = on_edge_writable,
+    .edge_changed = on_edge_changed,
+    .drained = on_drained,
+    .undelivered = on_undelivered,
+    .stopped = on_stopped,
+};
+
+/* (node, event, on): whether somebody listens */
+static int listen_event(lua_State *L) {
+  chaski_lua_node *n = chaski__check_node(L, 1);
+  uint32_t bit = UINT32_C(1) << luaL_checkoption(L, 2, NULL, event_names);
+  n->listening = lua_toboolean(L, 3) ? n->listening | bit : n->listening & ~bit;
+  return 0;
+}
+
+static int list_events(lua_State *L) {
+  lua_newtable(L);
+  for (int i = 0; event_names[i]; i++) {
+    lua_pushstring(L, event_names[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static int set_dispatch(lua_State *L) { /* fn(node, event, ...) */
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &dispatch_key);
+  return 0;
+}
+
+/* --- making ----------------------------------------------------------------------------------------------------- */
+static void link_node(chaski_lua_node *n) {
+  n->link = &n->rt->nodes;
+  n->next = n->rt->nodes;
+  if (n->next) n->next->link = &n->next;
+  n->rt->nodes = n;
+}
+
+static void unlink_node(chaski_lua_node *n) {
+  if (!n->link) return;
+  *n->link = n->next;
+  if (n->next) n->next->link = n->link;
+  n->link = NULL;
+}
+
+static uint64_t next_number(lua_State *L) {
+  uint64_t number;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &number_key);
+  number = (uint64_t)lua_tointeger(L, -1) + 1;
+  lua_pushinteger(L, (lua_Integer)number);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &number_key);
+  lua_pop(L, 1);
+  return number;
+}
+
+static chaski_lua_node *new_userdata(lua_State *L, chaski_runtime *rt) {
+  chaski_lua_node *n = lua_newuserdatauv(L, sizeof *n, 1);
+  memset(n, 0, sizeof *n);
+  n->rt = rt;
+  n->self = n->serializer = n->deserializer = LUA_NOREF;
+  luaL_setmetatable(L, CLASS);
+  n->number = next_number(L);
+  return n;
+}
+
+static const char *text_field(lua_State *L, const char *field) {
+  return chaski__opt_string(L, 1, field);
+}
+
+static void read_limits(lua_State *L, chaski_limits *limits) {
+  lua_getfield(L, 1, "limits");
+  if (lua_istable(L, -1)) {
+    for (size_t i = 0; i < chaski_limit_count; i++) {
+      const chaski_limit_row *row = &chaski_limit_rows[i];
+      uint64_t *value = chaski_limit_at(limits, i);
+      *value = (uint64_t)chaski__opt_integer(L, lua_gettop(L), row->name, (int64_t)row->least, (int64_t)row->most,
+                                             (int64_t)*value);
+    }
+  }
+  lua_pop(L, 1);
+}
+
+static void read_options(lua_State *L, chaski_node_options *o) {
+  static const char *const overflows[] = {"disconnect", "drop_new", "block", NULL};
+  chaski_node_options_init(o);
+  read_limits(L, &o->limits);
+  o->name = text_field(L, "name");
+  o->id = text_field(L, "id");
+  if (text_field(L, "ip")) o->ip = text_field(L, "ip");
+  o->port = (uint16_t)chaski__opt_integer(L, 1, "port", 0, 65535, 0);
+  o->advertise = text_field(L, "advertise");
+  o->root = chaski__opt_bool(L, 1, "root", false);
+  o->propagation = chaski__opt_bool(L, 1, "message_propagation", false);
+  o->keep_alive = chaski__opt_bool(L, 1, "keep_alive", true);
+  o->ttl = (uint8_t)chaski__opt_integer(L, 1, "ttl", 1, CHASKI_TTL_MAX, CHASKI_TTL_MAX);
+  lua_getfield(L, 1, "overflow");
+  o->overflow = (enum chaski_overflow)luaL_checkoption(L, -1, "disconnect", overflows);
+  lua_pop(L, 1);
+}
+
+static int take_function(lua_State *L, const char *field) {
+  lua_getfield(L, 1, field);
+  if (lua_isfunction(L, -1)) return luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pop(L, 1);
+  return LUA_NOREF;
+}
+
+static void read_codec(lua_State *L, chaski_lua_node *n, const chaski_limits *limits) {
+  static const char *const strings[] = {"auto", "str", "bin", NULL};
+  lua_getfield(L, 1, "strings");
+  n->pack.strings = (chaski_strings)luaL_checkoption(L, -1, "auto", strings);
+  n->pack.size = (size_t)limits->data_max;
+  lua_pop(L, 1);
+  n->serializer = take_function(L, "serializer");
+  n->deserializer = take_function(L, "deserializer");
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &packer_key);
+  n->packer = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+}
+
+static void unref(chaski_lua_node *n, int *ref) {
+  if (n->rt->L) luaL_unref(n->rt->L, LUA_REGISTRYINDEX, *ref);
+  *ref = LUA_NOREF;
+}
+
+/* (checked options, table for lua/chaski): a node that does not run yet */
+static int new_node(lua_State *L) {
+  chaski_node_options o;
+  chaski_runtime *rt = chaski__runtime(L);
+  chaski_lua_node *n;
+  const char *why = "";
+  int rc;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  read_options(L, &o);
+  n = new_userdata(L, rt);
+  read_codec(L, n, &o.limits);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, 3, 1);
+  rc = chaski_node_new(rt->loop, &o, &events, n, &n->core, &why);
+  if (rc != CHASKI_OK) unref(n, &n->serializer), unref(n, &n->deserializer);
+  if (rc == CHASKI_EINVAL) return luaL_error(L, "chaski.node: %s", why);
+  if (rc != CHASKI_OK) return chaski__fail(L, rc, CLASS, "");
+  link_node(n);
+  return 1;
+}
+
+static int node_state(lua_State *L) {
+  chaski__check_node(L, 1);
+  lua_getiuservalue(L, 1, 1);
+  return 1;
+}
+
+static int running_nodes(lua_State *L) {
+  lua_Integer i = 0;
+  lua_newtable(L);
+  for (chaski_lua_node *n = chaski__runtime(L)->nodes; n; n = n->next) {
+    if (n->self == LUA_NOREF) continue;
+    chaski__push_node(L, n);
+    lua_rawseti(L, -2, ++i);
+  }
+  return 1;
+}
+
+/* --- ending ----------------------------------------------------------------------------------------------------- */
+static void end_edges(chaski_lua_node *n) {
+  chaski_edge *edge;
+  for (size_t i = 0; (edge = chaski_node_edge_at(n->core, i)); i++) chaski__edge_ended(n->rt, edge);
+}
+
+/* A task that is parked still has its waiter for cleanup and frees it then. */
+static void forget_waiters(chaski_waiter **list) {
+  while (*list) {
+    chaski_waiter *w = *list;
+    chaski__waiter_unlink(w);
+    if (!w->task) chaski__waiter_free(w);
+  }
+}
+
+/* Everything but the waiters, of which nobody will hear from the core again. */
+static void end_node(chaski_lua_node *n) {
+  end_edges(n);
+  chaski_node_destroy(&n->core);
+  unlink_node(n);
+  chaski__subs_close(n);
+  unref(n, &n->serializer);
+  unref(n, &n->deserializer);
+}
+
+/* For finalizers: no Lua code runs. */
+static void drop_node(chaski_lua_node *n) {
+  if (!n->core) return;
+  end_node(n);
+  forget_waiters(&n->operations);
+  forget_waiters(&n->drained);
+  forget_waiters(&n->stopping);
+  n->anchors = n->anchors ? 1 : 0;
+  chaski__release_node(n);
+}
+
+static int push_stopped(lua_State *co, void *ctx) {
+  (void)ctx;
+  return chaski__fail(co, CHASKI_ESTOPPED, CLASS, "");
+}
+
+/* For scripts: at once, and whoever waits is told. The caller holds the userdata. */
+static void abort_node(chaski_lua_node *n) {
+  if (!n->core) return;
+  end_node(n);
+  chaski__waiters_wake(&n->operations, push_stopped, NULL);
+  chaski__waiters_wake(&n->drained, NULL, NULL);
+  chaski__waiters_wake(&n->stopping, NULL, NULL);
+  chaski__cancel_tasks(n->rt, n);
+  n->running = false;
+  n->anchors = n->anchors ? 1 : 0;
+  chaski__release_node(n);
+}
+
+void chaski__close_nodes(chaski_runtime *rt) {
+  while (rt->nodes) drop_node(rt->nodes);
+}
+
+/* --- methods ---------------------------------------------------------------------------------------------------- */
+static int node_run(lua_State *L) {
+  chaski_lua_node *n = chaski__open_node_arg(L, 1);
+  char address[CHASKI_HOST_MAX + 24] = CLASS " ";
+  int rc = chaski_node_run(n->core);
+  if (rc == CHASKI_OK) {
+    if (!n->running) chaski__anchor_node(L, 1, n), n->running = true;
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  chaski_address_format(address + sizeof CLASS, chaski_node_ip(n->core), chaski_node_port(n->core));
+  return chaski__fail(L, rc, address, "");
+}
+
+static int push_true(lua_State *co, void *ctx) {
+  (void)ctx;
+  lua_pushboolean(co, 1);
+  return 1;
+}
+
+static int stop_and_wait(lua_State *L, chaski_lua_node *n, uint64_t deadline) {
+  chaski_waiter *w;
+  if (!n->running) return push_true(L, NULL);
+  chaski__check_task(L, "node:stop");
+  w = chaski__waiter_new(L, n->rt, &n->stopping, sizeof *w);
+  if (!n->stop_asked) n->stop_asked = true, chaski_node_stop(n->core, deadline);
+  return chaski__park(L, n->rt, -1, chaski__waiter_free, w);
+}
+
+static int node_stop(lua_State *L) {
+  static const char *const names[] = {"timeout", NULL};
+  chaski_lua_node *n = chaski__check_node(L, 1);
+  uint64_t deadline = chaski__opt_ns(L, chaski__opt_table(L, 2, names), "timeout", STOP_TIMEOUT);
+  return n->core ? stop_and_wait(L, n, deadline) : push_true(L, NULL);
+}
+
+static int check_task(lua_State *L) {
+  chaski__check_task(L, "node:stop");
+  return 0;
+}
+
+static bool may_wait(lua_State *L) {
+  bool ok;
+  if (!lua_isyieldable(L)) return false;
+  lua_pushcfunction(L, check_task);
+  ok = lua_pcall(L, 0, 0, 0) == LUA_OK;
+  if (!ok) lua_pop(L, 1);
+  return ok;
+}
+
+static int node_close(lua_State *L) { /* __close */
+  chaski_lua_node *n = chaski__check_node(L, 1);
+  if (n->core && n->running && may_wait(L)) return stop_and_wait(L, n, STOP_TIMEOUT);
+  abort_node(n);
+  return 0;
+}
+
+static int node_gc(lua_State *L) {
+  drop_node(chaski__check_node(L, 1));
+  return 0;
+}
+
+static int node_tostring(lua_State *L) {
+  chaski_lua_node *n = chaski__check_node(L, 1);
+  char address[CHASKI_HOST_MAX + 8];
+  if (!n->core) {
+    lua_pushliteral(L, CLASS " (closed)");
+    return 1;
+  }
+  chaski_address_format(address, chaski_node_ip(n->core), chaski_node_port(n->core));
+  lua_pushfstring(L, "%s%s@%s", chaski_node_root(n->core) ? "*" : "", chaski_node_name(n->core), address);
+  return 1;
+}
+
+static void open_class(lua_State *L) {
+  static const luaL_Reg meta[] = {
+      {"__gc", node_gc}, {"__close", node_close}, {"__tostring", node_tostring}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"run", node_run}, {"stop", node_stop}, {NULL, NULL}};
+  chaski__class(L, CLASS, meta, methods, chaski__node_fields); /* module metatable methods getters */
+  lua_setfield(L, -4, "node_fields");
+  luaL_setfuncs(L, chaski__send_methods, 0);
+  luaL_setfuncs(L, chaski__dial_methods, 0);
+  lua_setfield(L, -3, "node_methods");
+  lua_pop(L, 1);
+}
+
+void chaski__open_node(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"new_node", new_node},         {"node_state", node_state},   {"listen_event", listen_event},
+      {"events", list_events},        {"set_dispatch", set_dispatch}, {"running_nodes", running_nodes},
+      {NULL, NULL},
+  };
+  luaL_checkstack(L, 12, NULL);
+  chaski__packer_new(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &packer_key);
+  luaL_setfuncs(L, functions, 0);
+  open_class(L);
+  chaski__open_edge(L);
+  chaski__open_message(L);
+  chaski__open_subscription(L);
+  chaski__open_send(L);
+  chaski__open_pool(L);
+  chaski__open_util(L);
+}

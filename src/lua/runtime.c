@@ -1,0 +1,126 @@
+/* runtime.c: making the runtime of a Lua state and taking it down in the right order. See runtime.h.
+ * SPDX-License-Identifier: MIT */
+#include "runtime.h"
+
+#include "../core/alloc.h"
+#include "luv.h"
+#include "task.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char runtime_key, guard_key; /* their addresses are keys in the registry */
+
+static void on_expire(void *user) {
+  chaski_loop_expire(((chaski_runtime *)user)->loop);
+}
+
+static void on_flush(void *user) {
+  chaski_loop_flush(((chaski_runtime *)user)->loop);
+}
+
+/* --- going down ------------------------------------------------------------------------------------------------- */
+
+void chaski__shut(chaski_runtime *rt) {
+  if (!rt->L) return;
+  rt->L = NULL;
+  if (rt->loop) chaski__tasks_drop(rt);
+}
+
+static void on_closed(void *user) {
+  chaski_runtime *rt = user;
+  chaski_loop_destroy(&rt->loop);
+  chaski__free(rt);
+}
+
+/* The last of ours to be finalized, yet before luv: luv skips handles that are closing and runs the loop until they are
+ * closed; on_closed, which needs no Lua, frees the rest. With a loop of the host's the host runs it. */
+static int runtime_gc(lua_State *L) {
+  chaski_runtime **box = lua_touserdata(L, 1), *rt = *box;
+  *box = NULL;
+  if (!rt) return 0;
+  chaski__shut(rt);
+  chaski__tasks_free(rt);
+  if (rt->net) {
+    chaski__close_nodes(rt);
+    chaski_net_close(&rt->net, on_closed, rt);
+  } else on_closed(rt);
+  return 0;
+}
+
+static int guard_gc(lua_State *L) {
+  chaski_runtime *rt = *(chaski_runtime **)lua_touserdata(L, 1);
+  if (rt && rt->guard == lua_touserdata(L, 1)) chaski__shut(rt);
+  return 0;
+}
+
+void chaski__guard(lua_State *L, chaski_runtime *rt) {
+  chaski_runtime **guard = lua_newuserdatauv(L, sizeof *guard, 0);
+  *guard = rt;
+  if (luaL_newmetatable(L, "chaski.guard")) {
+    lua_pushcfunction(L, guard_gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &guard_key);
+  rt->guard = guard; /* only now: the one before is garbage, and its finalizer nothing */
+}
+
+/* --- coming up --------------------------------------------------------------------------------------------------- */
+
+static void set_log_level(chaski_runtime *rt) {
+  const char *name = getenv("CHASKI_LOG");
+  int level = name ? chaski__log_level(name) : -1;
+  chaski__set_log_level(rt, level < 0 ? CHASKI_LOG_WARN : (enum chaski_log_level)level);
+  if (name && level < 0) chaski__runtime_log(rt, CHASKI_LOG_WARN, "", "CHASKI_LOG: unknown level, \"warn\" is used");
+}
+
+/* For the test suite: what is not anchored is collected soon. */
+static void set_collector(lua_State *L) {
+  const char *mode = getenv("CHASKI_GC");
+  if (mode && strcmp(mode, "aggressive") == 0) lua_gc(L, LUA_GCINC, 10, 1000, 1);
+}
+
+/* Born closed: whatever fails, the finalizer of the box takes down what is there. */
+static chaski_runtime **new_box(lua_State *L) {
+  chaski_runtime **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, runtime_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  return box;
+}
+
+static lua_State *main_thread(lua_State *L) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  lua_State *main = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  return main;
+}
+
+static chaski_runtime *make(lua_State *L) {
+  luv_ctx_t *luv = chaski__luv_open(L);
+  chaski_runtime **box = new_box(L), *rt = *box = chaski__calloc(1, sizeof *rt);
+  if (!rt) luaL_error(L, "chaski: out of memory");
+  rt->uv = luv->loop;
+  rt->edge_mt = rt->node_mt = rt->message_mt = rt->on_error = rt->on_shutdown = LUA_NOREF;
+  chaski__tasks_init(rt);
+  if (chaski_net_open(rt->uv, &rt->net) != CHASKI_OK || chaski_loop_new(chaski_net_env(rt->net), &rt->loop) != CHASKI_OK)
+    luaL_error(L, "chaski: out of memory");
+  chaski_net_hooks(rt->net, on_expire, on_flush, rt);
+  rt->L = main_thread(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &runtime_key);
+  set_log_level(rt);
+  set_collector(L);
+  chaski__guard(L, rt);
+  return rt;
+}
+
+chaski_runtime *chaski__runtime(lua_State *L) {
+  chaski_runtime **box = lua_rawgetp(L, LUA_REGISTRYINDEX, &runtime_key) == LUA_TUSERDATA ? lua_touserdata(L, -1) : NULL;
+  lua_pop(L, 1);
+  if (!box) return make(L);
+  if (!*box) luaL_error(L, "chaski: the Lua state is being closed");
+  return *box;
+}

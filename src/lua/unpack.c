@@ -1,0 +1,314 @@
+/* unpack.c: MessagePack -> Lua value; the rules are in codec.h. Works on libmpack's tokens; the commonest first bytes
+ * are turned into tokens here. Open tables are records in an array, not recursion, and no memory is taken for what is
+ * announced but not there.
+ * SPDX-License-Identifier: MIT */
+#include "../core/error.h"
+#include "codec.h"
+#include "error.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <mpack.h>
+
+#define PRESIZE_MAX 1024 /* slots a table is born with at most, whatever was announced */
+#define NSEC_MAX 999999999
+
+/* An open table. The Lua stack holds the table and, in a map, the key whose value is being read. */
+typedef struct level {
+  uint32_t left;  /* elements or pairs still to be read */
+  uint32_t index; /* of the last element */
+  bool map;
+  bool numbers; /* a map with number keys */
+} level;
+
+typedef struct reader {
+  lua_State *L;
+  const uint8_t *start, *at, *end;
+  const uint8_t *token; /* where the current one begins: the place an error names */
+  chaski_unpack_options opt;
+  uint32_t depth, count, tables, number_keys;
+  const char *fault; /* takes fault_number as %I */
+  lua_Integer fault_number;
+  level levels[CHASKI_CODEC_DEPTH_MAX];
+} reader;
+
+static bool fail(reader *r, const char *fault, lua_Integer number) {
+  r->fault = fault, r->fault_number = number;
+  return false;
+}
+
+static size_t bytes_left(const reader *r) {
+  return (size_t)(r->end - r->at);
+}
+
+/* --- tokens ------------------------------------------------------------------------------------------------------ */
+
+static bool general_token(reader *r, mpack_token_t *token) {
+  mpack_tokbuf_t state;
+  const char *at = (const char *)r->at;
+  size_t left = bytes_left(r);
+  int status;
+  mpack_tokbuf_init(&state);
+  status = mpack_read(&state, &at, &left, token);
+  if (status == MPACK_EOF) return fail(r, "truncated", 0);
+  if (status != MPACK_OK) return fail(r, "invalid first byte", 0);
+  r->at = (const uint8_t *)at;
+  return true;
+}
+
+static inline bool sized(reader *r, mpack_token_t *token, mpack_token_type_t type, uint32_t length, size_t header) {
+  r->at += header;
+  token->type = type, token->length = length;
+  return true;
+}
+
+static inline bool small_integer(reader *r, mpack_token_t *token, mpack_token_type_t type, uint8_t value) {
+  token->data.value.hi = 0, token->data.value.lo = value;
+  return sized(r, token, type, 1, 1);
+}
+
+static inline bool next_token(reader *r, mpack_token_t *token) {
+  uint8_t first;
+  r->token = r->at;
+  if (r->at == r->end) return fail(r, "truncated", 0);
+  first = *r->at;
+  if (first < 0x80) return small_integer(r, token, MPACK_TOKEN_UINT, first);
+  if (first < 0x90) return sized(r, token, MPACK_TOKEN_MAP, first & 0x0fU, 1);
+  if (first < 0xa0) return sized(r, token, MPACK_TOKEN_ARRAY, first & 0x0fU, 1);
+  if (first < 0xc0) return sized(r, token, MPACK_TOKEN_STR, first & 0x1fU, 1);
+  if (first == 0xd9 && r->end - r->at > 1) return sized(r, token, MPACK_TOKEN_STR, r->at[1], 2);
+  return general_token(r, token);
+}
+
+static bool take(reader *r, size_t len, chaski_slice *bytes) {
+  if (len > bytes_left(r)) return fail(r, "truncated: %I bytes announced", (lua_Integer)len);
+  *bytes = chaski_slice_of(r->at, len);
+  r->at += len;
+  return true;
+}
+
+/* --- scalars ----------------------------------------------------------------------------------------------------- */
+
+static void push_unsigned(reader *r, const mpack_token_t *token) {
+  uint64_t v = (uint64_t)token->data.value.hi << 32 | token->data.value.lo;
+  if (v <= INT64_MAX)
+    lua_pushinteger(r->L, (lua_Integer)v);
+  else
+    lua_pushnumber(r->L, (lua_Number)v);
+}
+
+static bool push_string(reader *r, const mpack_token_t *token) {
+  bool str = token->type == MPACK_TOKEN_STR;
+  chaski_slice s;
+  if (!take(r, token->length, &s)) return false;
+  lua_pushlstring(r->L, (const char *)s.ptr, s.len);
+  if (r->opt.strings == CHASKI_STRINGS_STR && !str) chaski__wrap(r->L, CHASKI_KIND_BIN);
+  if (r->opt.strings == CHASKI_STRINGS_BIN && str) chaski__wrap(r->L, CHASKI_KIND_STR);
+  return true;
+}
+
+static uint64_t big_endian(const uint8_t *p, size_t bytes) {
+  uint64_t v = 0;
+  while (bytes-- > 0) v = v << 8 | *p++;
+  return v;
+}
+
+static bool push_timestamp(reader *r, chaski_slice s) {
+  uint64_t sec, nsec = 0;
+  if (s.len == 4)
+    sec = big_endian(s.ptr, 4);
+  else if (s.len == 8)
+    sec = big_endian(s.ptr, 8), nsec = sec >> 34, sec &= UINT64_C(0x3ffffffff);
+  else if (s.len == 12)
+    nsec = big_endian(s.ptr, 4), sec = big_endian(s.ptr + 4, 8);
+  else
+    return fail(r, "a timestamp of %I bytes", (lua_Integer)s.len);
+  if (nsec > NSEC_MAX) return fail(r, "a timestamp with %I nanoseconds", (lua_Integer)nsec);
+  chaski__push_timestamp(r->L, (int64_t)sec, (uint32_t)nsec);
+  return true;
+}
+
+static bool push_ext(reader *r, const mpack_token_t *token) {
+  int type = (token->data.ext_type ^ 0x80) - 0x80; /* libmpack gives the byte without its sign */
+  chaski_slice s;
+  if (!take(r, token->length, &s)) return false;
+  if (type == -1) return push_timestamp(r, s);
+  chaski__push_ext(r->L, type, s);
+  return true;
+}
+
+/* --- tables ------------------------------------------------------------------------------------------------------ */
+
+static bool check_table(reader *r, const mpack_token_t *token) {
+  uint64_t n = token->length, least = token->type == MPACK_TOKEN_MAP ? 2 * n : n;
+  if (r->depth == r->opt.depth) return fail(r, "nested deeper than %I", r->opt.depth);
+  if (r->tables++ == r->opt.tables) return fail(r, "more than %I tables", r->opt.tables);
+  if (least > bytes_left(r)) return fail(r, "truncated: %I elements announced", (lua_Integer)n);
+  if (n > r->opt.count - r->count) return fail(r, "more than %I values", r->opt.count);
+  return lua_checkstack(r->L, 6) || fail(r, "out of Lua stack", 0);
+}
+
+static bool open_table(reader *r, const mpack_token_t *token) {
+  bool map = token->type == MPACK_TOKEN_MAP;
+  uint32_t n = token->length;
+  int slots = n < PRESIZE_MAX ? (int)n : PRESIZE_MAX;
+  if (!check_table(r, token)) return false;
+  r->count += n;
+  lua_createtable(r->L, map ? 0 : slots, map ? slots : 0);
+  if (n == 0 && !map) chaski__mark(r->L, -1, CHASKI_KIND_ARRAY);
+  r->levels[r->depth++] = (level){n, 0, map, false};
+  return true;
+}
+
+static bool push_number_key(reader *r, level *l, const mpack_token_t *token) {
+  if (r->number_keys++ == CHASKI_CODEC_NUMBER_KEYS)
+    return fail(r, "more than %I number keys in maps", CHASKI_CODEC_NUMBER_KEYS);
+  l->numbers = true;
+  if (token->type == MPACK_TOKEN_UINT)
+    push_unsigned(r, token);
+  else if (token->type == MPACK_TOKEN_SINT)
+    lua_pushinteger(r->L, mpack_unpack_sint(*token));
+  else
+    lua_pushnumber(r->L, mpack_unpack_float(*token));
+  return !isnan(lua_tonumber(r->L, -1)) || fail(r, "a key that is not a number", 0);
+}
+
+static bool push_string_key(reader *r, const mpack_token_t *token) {
+  chaski_slice s;
+  if (token->length > r->opt.key_size) return fail(r, "a key longer than %I bytes", r->opt.key_size);
+  if (!take(r, token->length, &s)) return false;
+  lua_pushlstring(r->L, (const char *)s.ptr, s.len);
+  return true;
+}
+
+static bool push_key(reader *r, level *l) {
+  mpack_token_t token;
+  if (!next_token(r, &token)) return false;
+  switch (token.type) {
+  case MPACK_TOKEN_STR:
+  case MPACK_TOKEN_BIN:
+    return push_string_key(r, &token);
+  case MPACK_TOKEN_UINT:
+  case MPACK_TOKEN_SINT:
+  case MPACK_TOKEN_FLOAT:
+    return push_number_key(r, l, &token);
+  case MPACK_TOKEN_BOOLEAN:
+    lua_pushboolean(r->L, token.data.value.lo != 0);
+    return true;
+  case MPACK_TOKEN_NIL:
+    return fail(r, "a key that is nil", 0);
+  case MPACK_TOKEN_ARRAY:
+  case MPACK_TOKEN_MAP:
+  case MPACK_TOKEN_EXT:
+  case MPACK_TOKEN_CHUNK:
+    break;
+  }
+  return fail(r, "a key that is neither string, number nor boolean", 0);
+}
+
+/* --- the walk ---------------------------------------------------------------------------------------------------- */
+
+/* Push a scalar, or a new table and its level. */
+static bool push_value(reader *r, const level *parent) {
+  mpack_token_t token;
+  if (!next_token(r, &token)) return false;
+  switch (token.type) {
+  case MPACK_TOKEN_STR:
+  case MPACK_TOKEN_BIN:
+    return push_string(r, &token);
+  case MPACK_TOKEN_UINT:
+    push_unsigned(r, &token);
+    return true;
+  case MPACK_TOKEN_SINT:
+    lua_pushinteger(r->L, mpack_unpack_sint(token));
+    return true;
+  case MPACK_TOKEN_FLOAT:
+    lua_pushnumber(r->L, mpack_unpack_float(token));
+    return true;
+  case MPACK_TOKEN_BOOLEAN:
+    lua_pushboolean(r->L, token.data.value.lo != 0);
+    return true;
+  case MPACK_TOKEN_ARRAY:
+  case MPACK_TOKEN_MAP:
+    return open_table(r, &token);
+  case MPACK_TOKEN_EXT:
+    return push_ext(r, &token);
+  case MPACK_TOKEN_NIL:
+    if (parent && !parent->map)
+      chaski__push_null(r->L);
+    else
+      lua_pushnil(r->L);
+    return true;
+  case MPACK_TOKEN_CHUNK:
+    break;
+  }
+  return fail(r, "invalid token", 0);
+}
+
+/* The value on the top goes into its table. */
+static void store(reader *r, level *parent) {
+  if (parent->map)
+    lua_rawset(r->L, -3);
+  else
+    lua_rawseti(r->L, -2, ++parent->index);
+}
+
+static level *innermost(reader *r) {
+  return r->depth ? &r->levels[r->depth - 1] : NULL;
+}
+
+/* Tables that have all their elements become elements themselves. */
+static void close_tables(reader *r) {
+  level *l;
+  while ((l = innermost(r)) && l->left == 0) {
+    if (l->numbers) chaski__mark(r->L, -1, CHASKI_KIND_MAP);
+    r->depth--;
+    if (r->depth) store(r, innermost(r));
+  }
+}
+
+static bool push_object(reader *r) {
+  do {
+    level *parent = innermost(r);
+    uint32_t depth = r->depth;
+    if (parent && parent->map && !push_key(r, parent)) return false;
+    if (parent) parent->left--;
+    if (!push_value(r, parent)) return false;
+    if (parent && r->depth == depth) store(r, parent);
+    close_tables(r);
+  } while (r->depth);
+  return true;
+}
+
+static bool push_only_object(reader *r) {
+  if (!push_object(r)) return false;
+  r->token = r->at;
+  return r->at == r->end || fail(r, "%I bytes after the value", (lua_Integer)bytes_left(r));
+}
+
+static void set_options(reader *r, const chaski_unpack_options *opt) {
+  r->opt = opt ? *opt : (chaski_unpack_options){0};
+  if (r->opt.depth == 0) r->opt.depth = CHASKI_CODEC_DEPTH;
+  if (r->opt.depth > CHASKI_CODEC_DEPTH_MAX) r->opt.depth = CHASKI_CODEC_DEPTH_MAX;
+  if (r->opt.count == 0) r->opt.count = CHASKI_CODEC_COUNT;
+  if (r->opt.tables == 0) r->opt.tables = CHASKI_CODEC_TABLES;
+  if (r->opt.key_size == 0) r->opt.key_size = CHASKI_CODEC_KEY_SIZE;
+}
+
+int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {
+  static const uint8_t nothing;
+  int top = lua_gettop(L);
+  reader r;
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  r.L = L, r.depth = r.count = r.tables = r.number_keys = 0;
+  r.start = r.at = r.token = bytes.len ? bytes.ptr : &nothing;
+  r.end = r.start + bytes.len;
+  set_options(&r, opt);
+  if (push_only_object(&r)) return CHASKI_OK;
+  lua_settop(L, top);
+  lua_pushfstring(L, r.fault, r.fault_number);
+  chaski__push_error(L, chaski_error_name(CHASKI_EDATA), "malformed data at byte %I: %s",
+                     (lua_Integer)(r.token - r.start + 1), lua_tostring(L, -1));
+  lua_replace(L, top + 1);
+  return CHASKI_EDATA;
+}
