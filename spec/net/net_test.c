@@ -137,6 +137,10 @@ static bool has_connected(void *user) {
   return ((struct peer *)user)->connected > 0;
 }
 
+static bool has_closed(void *user) {
+  return ((struct peer *)user)->closed > 0;
+}
+
 static bool has_ended(void *user) {
   return ((struct peer *)user)->ended > 0;
 }
@@ -429,6 +433,16 @@ static void immediate_failure_of_a_dial_is_told_later(void **state) {
   until(rig, has_connected, &p);
   assert_int_not_equal(p.status, CHASKI_OK);
   net_rig_close_net(rig);
+}
+
+static void dial_that_failed_at_once_may_close_at_once(void **state) {
+  net_rig *rig = *state;
+  struct peer p = {0};
+  assert_int_equal(dial(&p, rig, "255.255.255.255", 9), CHASKI_OK);
+  transport_of(rig)->close(p.stream);
+  until(rig, has_closed, &p);
+  assert_int_equal(p.connected, 0);
+  assert_int_equal(chaski_net_handles(rig->net), 0);
 }
 
 static void any_address_of_ipv6_takes_ipv4_too(void **state) {
@@ -790,6 +804,7 @@ int main(void) {
       TEST(name_whose_every_address_refuses_is_refused),
       TEST(malformed_name_is_refused),
       TEST(immediate_failure_of_a_dial_is_told_later),
+      TEST(dial_that_failed_at_once_may_close_at_once),
       TEST(any_address_of_ipv6_takes_ipv4_too),
       TEST(datagram_socket_of_ipv6_speaks_with_ipv4),
       TEST(empty_datagrams_are_dropped),

@@ -411,6 +411,7 @@ void chaski__receive_subscriptions(chaski__link *link, const chaski_message *m) 
                                [F_ROOT_NOW] = {"root", WANT_BOOL}};
   const char *key;
   chaski_edge *edge = link->edge;
+  if (link->state != LINK_LIVE) return; /* of an edge that ends, or goes on over another link */
   if (chaski__mp_fields(m->data, f, F_ALL, &key)) {
     broken(link, "subscriptions: bad data");
     return;

@@ -1,6 +1,6 @@
-/* binding.h: what the files of the node binding share: the userdata of nodes, edges, messages and subscriptions, and the
- * waits of tasks for the core. Each userdata is a view: C memory of the core may end before it and is then not touched.
- * Policy lives in lua/chaski; here arguments are checked, one call is made, the result is shaped.
+/* binding.h: what the files of the node binding share: the userdata of nodes, edges, messages and subscriptions, and
+ * the waits of tasks for the core. Each userdata is a view: C memory of the core may end before it and is then not
+ * touched. Policy lives in lua/chaski; here arguments are checked, one call is made, the result is shaped.
  * SPDX-License-Identifier: MIT */
 #ifndef CHASKI_LUA_BINDING_H
 #define CHASKI_LUA_BINDING_H
@@ -21,8 +21,10 @@ typedef struct chaski_waiter {
   uint64_t wait;
 } chaski_waiter;
 
-/* A zeroed block of `size` bytes with a waiter for the current task at its start, in *list. Raises when out of memory. */
+/* A zeroed block of `size` bytes with a waiter for the current task at its start, in *list. Raises when out of memory.
+ */
 void *chaski__waiter_new(lua_State *L, chaski_runtime *rt, chaski_waiter **list, size_t size);
+void chaski__waiters_forget(chaski_waiter **list); /* for finalizers: nobody is woken, each frees its own later */
 void chaski__waiter_unlink(chaski_waiter *w);
 void chaski__waiter_free(void *waiter); /* out of its list, forget the task, free; fits chaski__park's cleanup */
 /* Wake the task with what push pushes (see chaski__wake) after taking the waiter out of its list; then free it. */
@@ -58,21 +60,21 @@ struct chaski_lua_node { /* the userdata; user value 1 is the table in which lua
   chaski_waiter *stopping, *drained, *operations;
   chaski_packer *packer; /* the state's, anchored in the registry */
   chaski_pack_options pack;
-  uint64_t number;            /* never used again in this state */
-  uint64_t malformed;         /* messages whose data could not be decoded */
-  uint64_t inbox_dropped;     /* messages an inbox had no room for */
-  uint32_t listening;         /* bits of enum chaski_lua_event: somebody wants to know */
-  unsigned anchors;           /* reasons to stay; > 0: self is a reference in the registry */
-  int self;                   /* LUA_NOREF when not anchored */
+  uint64_t number;              /* never used again in this state */
+  uint64_t malformed;           /* messages whose data could not be decoded */
+  uint64_t inbox_dropped;       /* messages an inbox had no room for */
+  uint32_t listening;           /* bits of enum chaski_lua_event: somebody wants to know */
+  unsigned anchors;             /* reasons to stay; > 0: self is a reference in the registry */
+  int self;                     /* LUA_NOREF when not anchored */
   int serializer, deserializer; /* references, or LUA_NOREF */
-  bool running;               /* run has anchored it */
+  bool running;                 /* run has anchored it */
   bool stop_asked;
 };
 
-chaski_lua_node *chaski__check_node(lua_State *L, int arg); /* raises if it is none */
-chaski_lua_node *chaski__open_node_arg(lua_State *L, int arg); /* raises if it is none, or closed for good */
-chaski_lua_node *chaski__test_node(lua_State *L, int idx);  /* NULL if it is none */
-void chaski__push_node(lua_State *L, chaski_lua_node *n);   /* only while it is anchored */
+chaski_lua_node *chaski__check_node(lua_State *L, int arg);        /* raises if it is none */
+chaski_lua_node *chaski__open_node_arg(lua_State *L, int arg);     /* raises if it is none, or closed for good */
+chaski_lua_node *chaski__test_node(lua_State *L, int idx);         /* NULL if it is none */
+void chaski__push_node(lua_State *L, chaski_lua_node *n);          /* only while it is anchored */
 chaski_lua_node *chaski__find_node(lua_State *L, uint64_t number); /* NULL when it is gone */
 void chaski__anchor_node(lua_State *L, int idx, chaski_lua_node *n);
 void chaski__release_node(chaski_lua_node *n); /* takes one anchor away */
@@ -110,8 +112,8 @@ void chaski__open_message(lua_State *L);
 
 /* --- subscriptions (subscription.c) ----------------------------------------------------------------------------- */
 void chaski__sub_message(void *user, void *sub, chaski_edge *edge, const chaski_message *m); /* upcall of the core */
-void chaski__subs_stopped(chaski_lua_node *n);               /* wakes who waits for messages */
-void chaski__subs_close(chaski_lua_node *n);                 /* the core's node is gone */
+void chaski__subs_stopped(chaski_lua_node *n);          /* wakes who waits for messages */
+void chaski__subs_close(chaski_lua_node *n, bool wake); /* the core's node is gone; wake: readers go on */
 void chaski__open_subscription(lua_State *L);
 
 /* --- helpers (util.c) ------------------------------------------------------------------------------------------- */

@@ -38,11 +38,10 @@ static int log_failure(lua_State *L) {
   lua_settop(L, 1);
   if (f->co) luaL_traceback(L, f->co, describe(L, 1), f->co == L);
   else luaL_tolstring(L, 1, NULL);
-  lua_replace(L, 2);
-  lua_settop(L, 2);
-  lua_pushfstring(L, "%s: %s", f->where, lua_tostring(L, 2));
+  int text = lua_gettop(L);
+  lua_pushfstring(L, "%s: %s", f->where, lua_tostring(L, text));
   chaski__runtime_log(f->rt, CHASKI_LOG_ERROR, "", lua_tostring(L, -1));
-  call_hook(L, f->rt, 1, f->where, 2);
+  call_hook(L, f->rt, 1, f->where, text);
   return 0;
 }
 

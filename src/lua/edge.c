@@ -62,9 +62,12 @@ static void find_or_make(lua_State *L, chaski_lua_node *n, chaski_edge *edge) {
 
 void chaski__push_edge(lua_State *L, chaski_lua_node *n, chaski_edge *edge) {
   edge_box *box = edge ? chaski_edge_user(edge) : NULL;
-  if (!edge) lua_pushnil(L);
-  else if (box && box->self != LUA_NOREF) lua_rawgeti(L, LUA_REGISTRYINDEX, box->self);
-  else find_or_make(L, n, edge);
+  if (!edge)
+    lua_pushnil(L);
+  else if (box && box->self != LUA_NOREF)
+    lua_rawgeti(L, LUA_REGISTRYINDEX, box->self);
+  else
+    find_or_make(L, n, edge);
 }
 
 void chaski__edge_ended(chaski_runtime *rt, chaski_edge *edge) {
@@ -123,8 +126,10 @@ static int get_node(lua_State *L) {
 
 static int get_reason(lua_State *L) {
   int reason = chaski_edge_reason(chaski__check_edge(L, 1));
-  if (reason == CHASKI_OK) lua_pushnil(L);
-  else lua_pushstring(L, chaski_error_name(reason));
+  if (reason == CHASKI_OK)
+    lua_pushnil(L);
+  else
+    lua_pushstring(L, chaski_error_name(reason));
   return 1;
 }
 
@@ -249,7 +254,8 @@ static int edge_tostring(lua_State *L) {
 }
 
 void chaski__open_edge(lua_State *L) {
-#define FIELD(field) {#field, get_##field}
+#define FIELD(field)                                                                                                   \
+  { #field, get_##field }
   static const luaL_Reg getters[] = {
       FIELD(name),     FIELD(id),      FIELD(ip),      FIELD(port),          FIELD(address),
       FIELD(agent),    FIELD(detail),  FIELD(reason),  FIELD(local_address), FIELD(remote_address),
@@ -263,11 +269,8 @@ void chaski__open_edge(lua_State *L) {
                                      {"update_latency", edge_update_latency},
                                      {"is_subscribed", edge_is_subscribed},
                                      {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__gc", edge_gc},
-                                  {"__eq", edge_eq},
-                                  {"__tostring", edge_tostring},
-                                  {"__newindex", edge_newindex},
-                                  {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__gc", edge_gc}, {"__eq", edge_eq}, {"__tostring", edge_tostring}, {"__newindex", edge_newindex}, {NULL, NULL}};
   chaski__class(L, CLASS, meta, methods, getters);
   lua_setfield(L, -4, "edge_fields");
   lua_setfield(L, -3, "edge_methods");

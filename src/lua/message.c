@@ -69,8 +69,10 @@ static void deserialize(lua_State *L, const chaski_lua_message *box) {
   if (!n || n->deserializer == LUA_NOREF || lua_type(L, -1) != LUA_TSTRING) return;
   lua_rawgeti(L, LUA_REGISTRYINDEX, n->deserializer);
   lua_pushvalue(L, -2);
-  if (lua_pcall(L, 1, 1, 0) == LUA_OK) lua_remove(L, -2);
-  else lua_pop(L, 1);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+    lua_remove(L, -2);
+  else
+    lua_pop(L, 1);
 }
 
 static int decode(lua_State *L, chaski_lua_message *box) {
@@ -282,11 +284,10 @@ void chaski__open_message(lua_State *L) {
                                        {"original_frame", original_frame},
                                        {"now", now},
                                        {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"totable", message_totable}, {"decrement_ttl", message_decrement_ttl}, {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__newindex", message_newindex},
-                                  {"__pairs", message_pairs},
-                                  {"__tostring", message_tostring},
-                                  {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"totable", message_totable}, {"decrement_ttl", message_decrement_ttl}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__newindex", message_newindex}, {"__pairs", message_pairs}, {"__tostring", message_tostring}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
   chaski__class(L, CLASS, meta, methods, NULL);
   lua_pop(L, 1);

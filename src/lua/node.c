@@ -1,5 +1,5 @@
-/* node.c: the userdata of a node: making, running, stopping and ending it, and the upcalls of the core that become events.
- * What it sends is in send.c, what it shows in fields.c. See binding.h. SPDX-License-Identifier: MIT */
+/* node.c: the userdata of a node: making, running, stopping and ending it, and the upcalls of the core that become
+ * events. What it sends is in send.c, what it shows in fields.c. See binding.h. SPDX-License-Identifier: MIT */
 #include "../core/alloc.h"
 #include "binding.h"
 #include "error.h"
@@ -326,6 +326,7 @@ static int new_node(lua_State *L) {
   if (rc == CHASKI_EINVAL) return luaL_error(L, "chaski.node: %s", why);
   if (rc != CHASKI_OK) return chaski__fail(L, rc, CLASS, "");
   link_node(n);
+  chaski__guard(L, rt);
   return 1;
 }
 
@@ -352,21 +353,12 @@ static void end_edges(chaski_lua_node *n) {
   for (size_t i = 0; (edge = chaski_node_edge_at(n->core, i)); i++) chaski__edge_ended(n->rt, edge);
 }
 
-/* A task that is parked still has its waiter for cleanup and frees it then. */
-static void forget_waiters(chaski_waiter **list) {
-  while (*list) {
-    chaski_waiter *w = *list;
-    chaski__waiter_unlink(w);
-    if (!w->task) chaski__waiter_free(w);
-  }
-}
-
 /* Everything but the waiters, of which nobody will hear from the core again. */
-static void end_node(chaski_lua_node *n) {
+static void end_node(chaski_lua_node *n, bool wake) {
   end_edges(n);
   chaski_node_destroy(&n->core);
   unlink_node(n);
-  chaski__subs_close(n);
+  chaski__subs_close(n, wake);
   unref(n, &n->serializer);
   unref(n, &n->deserializer);
 }
@@ -374,10 +366,10 @@ static void end_node(chaski_lua_node *n) {
 /* For finalizers: no Lua code runs. */
 static void drop_node(chaski_lua_node *n) {
   if (!n->core) return;
-  end_node(n);
-  forget_waiters(&n->operations);
-  forget_waiters(&n->drained);
-  forget_waiters(&n->stopping);
+  end_node(n, false);
+  chaski__waiters_forget(&n->operations);
+  chaski__waiters_forget(&n->drained);
+  chaski__waiters_forget(&n->stopping);
   n->anchors = n->anchors ? 1 : 0;
   chaski__release_node(n);
 }
@@ -390,7 +382,7 @@ static int push_stopped(lua_State *co, void *ctx) {
 /* For scripts: at once, and whoever waits is told. The caller holds the userdata. */
 static void abort_node(chaski_lua_node *n) {
   if (!n->core) return;
-  end_node(n);
+  end_node(n, true);
   chaski__waiters_wake(&n->operations, push_stopped, NULL);
   chaski__waiters_wake(&n->drained, NULL, NULL);
   chaski__waiters_wake(&n->stopping, NULL, NULL);
@@ -492,8 +484,12 @@ static void open_class(lua_State *L) {
 
 void chaski__open_node(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"new_node", new_node},         {"node_state", node_state},   {"listen_event", listen_event},
-      {"events", list_events},        {"set_dispatch", set_dispatch}, {"running_nodes", running_nodes},
+      {"new_node", new_node},
+      {"node_state", node_state},
+      {"listen_event", listen_event},
+      {"events", list_events},
+      {"set_dispatch", set_dispatch},
+      {"running_nodes", running_nodes},
       {NULL, NULL},
   };
   luaL_checkstack(L, 12, NULL);

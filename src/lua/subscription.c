@@ -1,6 +1,6 @@
-/* subscription.c: what the node does with a message that has come: enter a handler, at once if it is idle, or put it into
- * the subscription's inbox. One subscription may have several topics, or be the handler of one command; without a handler
- * it is read by node:messages. See binding.h. SPDX-License-Identifier: MIT */
+/* subscription.c: what the node does with a message that has come: enter a handler, at once if it is idle, or put it
+ * into the subscription's inbox. One subscription may have several topics, or be the handler of one command; without a
+ * handler it is read by node:messages. See binding.h. SPDX-License-Identifier: MIT */
 #include "../core/alloc.h"
 #include "binding.h"
 #include "error.h"
@@ -19,10 +19,10 @@ typedef struct topic {
 struct chaski_lua_sub {
   chaski_lua_sub *next, **link; /* in its node's list while active */
   chaski_lua_node *node;        /* NULL once removed */
-  unsigned refs;                /* of the node, of the handle, of upcalls and tasks under way */
+  unsigned refs;                /* of the node, of the handle, of upcalls under way; tasks hold the handle */
   bool pull, passive, command;
   enum overflow overflow;
-  int handler, guard, inbox; /* references; inbox: table position -> message, -position -> edge */
+  int handler, guard, inbox; /* references; inbox: message, edge, message, edge, ... */
   lua_Integer head, tail;    /* the inbox holds positions head + 1 .. tail */
   lua_Integer inbox_max;
   uint32_t running, concurrency;
@@ -84,8 +84,10 @@ static chaski_slice name_of(const topic *t) {
 
 static void leave_core(chaski_lua_sub *s, topic *t) {
   chaski_node *core = s->node->core;
-  if (core && t->core) chaski_subscription_remove(t->core);
-  else if (core && s->command) chaski_node_handle(core, name_of(t), NULL);
+  if (core && t->core)
+    chaski_subscription_remove(t->core);
+  else if (core && s->command)
+    chaski_node_handle(core, name_of(t), NULL);
   t->core = NULL;
 }
 
@@ -119,12 +121,12 @@ static void pop_inbox(lua_State *L, chaski_lua_sub *s) {
   lua_Integer at = ++s->head;
   luaL_checkstack(L, 6, NULL);
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->inbox);
-  lua_rawgeti(L, table, at);
-  lua_rawgeti(L, table, -at);
+  lua_rawgeti(L, table, 2 * at - 1);
+  lua_rawgeti(L, table, 2 * at);
   lua_pushnil(L);
-  lua_rawseti(L, table, at);
+  lua_rawseti(L, table, 2 * at - 1);
   lua_pushnil(L);
-  lua_rawseti(L, table, -at);
+  lua_rawseti(L, table, 2 * at);
   lua_remove(L, table);
   if (s->head == s->tail) s->head = s->tail = 0;
   if (s->paused_count && waiting_count(s) <= s->inbox_max / 2) resume_edges(s);
@@ -136,8 +138,8 @@ static void push_inbox(lua_State *L, const delivery *d) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->inbox);
   chaski__push_message(L, s->node, d->edge, d->message);
   chaski__push_edge(L, s->node, d->edge);
-  lua_rawseti(L, table, -(s->tail + 1));
-  lua_rawseti(L, table, s->tail + 1);
+  lua_rawseti(L, table, 2 * s->tail + 2);
+  lua_rawseti(L, table, 2 * s->tail + 1);
   s->tail++;
   lua_settop(L, table - 1);
 }
@@ -212,9 +214,10 @@ static bool is_cancel(lua_State *L, int idx) {
   return yes;
 }
 
-/* Message handler of the protected call, where the stack is still whole. Upvalue: the subscription. */
+/* Message handler of the protected call, where the stack is still whole. Upvalue: the handle, which thereby lives as
+ * long as a task that has this function on its stack. */
 static int guard(lua_State *L) {
-  chaski_lua_sub *s = lua_touserdata(L, lua_upvalueindex(1));
+  chaski_lua_sub *s = *(chaski_lua_sub **)lua_touserdata(L, lua_upvalueindex(1));
   lua_settop(L, 1);
   if (is_cancel(L, 1)) return 1;
   lua_pushvalue(L, 1);
@@ -224,10 +227,12 @@ static int guard(lua_State *L) {
 
 static int handled(lua_State *L, int status, lua_KContext ctx) {
   chaski_lua_sub *s = (chaski_lua_sub *)ctx;
-  if (status == LUA_OK || status == LUA_YIELD || !s->node || is_cancel(L, lua_gettop(L))) return 0;
-  lua_pushstring(L, s->where);
-  chaski__emit(L, s->node, CHASKI_ON_HANDLER_ERROR, 2);
-  return 0;
+  if (status != LUA_OK && status != LUA_YIELD && s->node && !is_cancel(L, lua_gettop(L))) {
+    lua_pushstring(L, s->where);
+    chaski__emit(L, s->node, CHASKI_ON_HANDLER_ERROR, 2);
+  }
+  lua_pushvalue(L, 2); /* the guard: `ended` still needs the subscription */
+  return 1;
 }
 
 static int enter_handler(lua_State *L) {
@@ -238,7 +243,8 @@ static int enter_handler(lua_State *L) {
   if (d->message) {
     chaski__push_message(L, s->node, d->edge, d->message);
     chaski__push_edge(L, s->node, d->edge);
-  } else pop_inbox(L, s);
+  } else
+    pop_inbox(L, s);
   return handled(L, lua_pcallk(L, 2, 0, 2, (lua_KContext)s, handled), (lua_KContext)s);
 }
 
@@ -249,10 +255,7 @@ static void start(delivery *d) {
   chaski_lua_sub *s = d->sub;
   const chaski_task_end end = {ended, s};
   s->running++;
-  s->refs++;
-  if (chaski__run_handler(s->node->rt, enter_handler, d, s->where, &end, s->node)) return;
-  s->running--;
-  release(s);
+  if (!chaski__run_handler(s->node->rt, enter_handler, d, s->where, &end, s->node)) s->running--;
 }
 
 static void drain(chaski_lua_sub *s) {
@@ -268,9 +271,8 @@ static void drain(chaski_lua_sub *s) {
 static void ended(void *owner, chaski_task *task, int status, lua_State *co) {
   chaski_lua_sub *s = owner;
   (void)task, (void)status, (void)co;
-  if (s->running) s->running--;
+  s->running--;
   drain(s);
-  release(s);
 }
 
 static int push_first(lua_State *co, void *ctx) {
@@ -300,18 +302,21 @@ void chaski__sub_message(void *user, void *sub, chaski_edge *edge, const chaski_
 }
 
 /* --- the node's end --------------------------------------------------------------------------------------------- */
+/* Who is woken may change the list: from the start again, unless the node was run again. */
 void chaski__subs_stopped(chaski_lua_node *n) {
-  for (chaski_lua_sub *s = n->subs, *next; s; s = next) {
-    next = s->next;
-    s->refs++;
-    if (s->waiting) chaski__waiters_wake(&s->waiting, NULL, NULL);
-    next = s->link ? s->next : NULL;
-    release(s);
+  chaski_lua_sub *s = n->subs;
+  while (s && n->core && !chaski_node_running(n->core)) {
+    bool waits = s->waiting != NULL;
+    if (waits) chaski__waiters_wake(&s->waiting, NULL, NULL);
+    s = waits ? n->subs : s->next;
   }
 }
 
-void chaski__subs_close(chaski_lua_node *n) {
-  while (n->subs) detach(n->subs);
+void chaski__subs_close(chaski_lua_node *n, bool wake) {
+  while (n->subs) {
+    if (!wake) chaski__waiters_forget(&n->subs->waiting);
+    detach(n->subs);
+  }
 }
 
 /* --- making ----------------------------------------------------------------------------------------------------- */
@@ -351,19 +356,19 @@ static void add_topics(lua_State *L, chaski_lua_sub *s, int list) {
 }
 
 static void set_where(lua_State *L, chaski_lua_sub *s) {
-  const char *text = lua_pushfstring(L, WHERE "%s%s", s->topic_count ? s->topics[0].name : "",
-                                     s->topic_count > 1 ? ", ..." : "");
+  const char *text =
+      lua_pushfstring(L, WHERE "%s%s", s->topic_count ? s->topics[0].name : "", s->topic_count > 1 ? ", ..." : "");
   s->where = chaski__strndup(text, strlen(text));
   lua_pop(L, 1);
   if (!s->where) luaL_error(L, "out of memory");
 }
 
 /* The references of one that takes messages: handler (or nothing), guard, inbox. */
-static void set_refs(lua_State *L, chaski_lua_sub *s, int handler) {
+static void set_refs(lua_State *L, chaski_lua_sub *s, int handler, int handle) {
   lua_newtable(L);
   s->inbox = luaL_ref(L, LUA_REGISTRYINDEX);
   if (s->pull) return;
-  lua_pushlightuserdata(L, s);
+  lua_pushvalue(L, handle);
   lua_pushcclosure(L, guard, 1);
   s->guard = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushvalue(L, handler);
@@ -419,7 +424,7 @@ static int subscribe(lua_State *L) {
   read_options(L, s, n, 4);
   add_topics(L, s, 2);
   set_where(L, s);
-  if (!s->passive) set_refs(L, s, 3);
+  if (!s->passive) set_refs(L, s, 3, 5);
   if (s->command) replace_command(n, name_of(&s->topics[0]));
   link_sub(n, s);
   rc = join(s, &failed);
@@ -484,30 +489,31 @@ static int next_message(lua_State *L) {
   chaski__check_task(L, "node:messages");
   if (!s || !s->node) return 0;
   if (waiting_count(s) > 0) return push_first(L, s);
-  if (!s->node->running) return 0;
+  if (!s->node->core || !chaski_node_running(s->node->core)) return 0;
   return chaski__park(L, rt, seconds, chaski__waiter_free,
                       chaski__waiter_new(L, rt, &s->waiting, sizeof(chaski_waiter)));
 }
 
-/* Drop one topic of a subscription; the last one takes the subscription with it. */
-static void leave_topic(chaski_lua_sub *s, chaski_slice name) {
-  bool left = false;
+/* Take a topic from a subscription; the last one takes the subscription with it. False: it did not have it. */
+static bool leave_topic(chaski_lua_sub *s, chaski_slice name) {
+  bool had = false, left = false;
   for (size_t i = 0; i < s->topic_count; i++) {
     topic *t = &s->topics[i];
-    if (t->core && chaski_slice_equal(name_of(t), name)) leave_core(s, t);
+    bool it = t->core && chaski_slice_equal(name_of(t), name);
+    if (it) leave_core(s, t);
+    had = had || it;
     left = left || t->core;
   }
-  if (!left) detach(s);
+  if (had && !left) detach(s);
+  return had;
 }
 
 /* (node, topic) */
 static int unsubscribe(lua_State *L) {
   chaski_lua_node *n = chaski__open_node_arg(L, 1);
   chaski_slice name = chaski__check_slice(L, 2);
-  for (chaski_lua_sub *s = n->subs, *next; s; s = next) {
-    next = s->next;
-    if (!s->command) leave_topic(s, name);
-  }
+  chaski_lua_sub *s = n->subs;
+  while (s) s = !s->command && leave_topic(s, name) ? n->subs : s->next;
   return 0;
 }
 
@@ -517,7 +523,8 @@ void chaski__open_subscription(lua_State *L) {
   static const luaL_Reg methods[] = {{"remove", sub_remove}, {NULL, NULL}};
   static const luaL_Reg getters[] = {
       {"active", get_active}, {"waiting", get_waiting}, {"topics", get_topics}, {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__gc", sub_gc}, {"__close", sub_remove}, {"__tostring", sub_tostring}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__gc", sub_gc}, {"__close", sub_remove}, {"__tostring", sub_tostring}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
   chaski__class(L, CLASS, meta, methods, getters);
   lua_setfield(L, -4, "subscription_fields");

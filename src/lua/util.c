@@ -1,18 +1,18 @@
-/* util.c: argument checking and classes for the node binding, and small functions of the module: random, uuid, address.
- * SPDX-License-Identifier: MIT */
+/* util.c: argument checking and classes for the node binding, and small functions of the module: uuid, address, limits,
+ * errors. SPDX-License-Identifier: MIT */
 #include "../core/uuid.h"
 #include "binding.h"
 #include "error.h"
 #include "options.h"
 
-#include <math.h>
-
 int chaski__fail(lua_State *L, int code, const char *what, const char *detail) {
   const char *name = chaski_error_name(code), *text = chaski_error_text(code);
   luaL_checkstack(L, 6, NULL);
   lua_pushnil(L);
-  if (detail && *detail) chaski__push_error(L, name, "%s: %s (%s)", what, text, detail);
-  else chaski__push_error(L, name, "%s: %s", what, text);
+  if (detail && *detail)
+    chaski__push_error(L, name, "%s: %s (%s)", what, text, detail);
+  else
+    chaski__push_error(L, name, "%s: %s", what, text);
   return 2;
 }
 
@@ -142,35 +142,6 @@ static const chaski_env *env_of(lua_State *L) {
   return chaski_loop_env(chaski__runtime(L)->loop);
 }
 
-static uint64_t random_bits(lua_State *L) {
-  const chaski_env *env = env_of(L);
-  uint64_t bits;
-  env->random(env->ctx, &bits, sizeof bits);
-  return bits;
-}
-
-/* An even choice among 0..most: draws beyond the largest multiple are thrown away. */
-static uint64_t random_below(lua_State *L, uint64_t most) {
-  uint64_t bits, mask = most;
-  for (unsigned shift = 1; shift < 64; shift *= 2) mask |= mask >> shift;
-  do bits = random_bits(L) & mask;
-  while (bits > most);
-  return bits;
-}
-
-static int random_number(lua_State *L) {
-  lua_Integer low = 1, high;
-  if (lua_isnoneornil(L, 1)) {
-    lua_pushnumber(L, (double)(random_bits(L) >> 11) * 0x1p-53);
-    return 1;
-  }
-  high = luaL_checkinteger(L, 1);
-  if (!lua_isnoneornil(L, 2)) low = high, high = luaL_checkinteger(L, 2);
-  luaL_argcheck(L, low <= high, lua_isnoneornil(L, 2) ? 1 : 2, "interval is empty");
-  lua_pushinteger(L, (lua_Integer)((uint64_t)low + random_below(L, (uint64_t)high - (uint64_t)low)));
-  return 1;
-}
-
 static int random_uuid(lua_State *L) {
   const chaski_env *env = env_of(L);
   uint8_t random[16];
@@ -213,6 +184,11 @@ static int report_error(lua_State *L) { /* (err, where) */
   return 0;
 }
 
+static int new_error(lua_State *L) { /* (code, message) */
+  chaski__push_error(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
+  return 1;
+}
+
 /* (node, where, fn, ...): a task that ends with the node; false when it could not be started */
 static int spawn_in(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
@@ -243,8 +219,8 @@ static int limit_rows(lua_State *L) {
 
 void chaski__open_util(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"random", random_number},      {"uuid", random_uuid},   {"address", parse_address},
-      {"report_error", report_error}, {"spawn_in", spawn_in}, {"limit_rows", limit_rows},
+      {"uuid", random_uuid},  {"address", parse_address}, {"report_error", report_error},
+      {"spawn_in", spawn_in}, {"limit_rows", limit_rows}, {"new_error", new_error},
       {NULL, NULL},
   };
   luaL_setfuncs(L, functions, 0);

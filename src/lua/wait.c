@@ -45,3 +45,12 @@ void chaski__waiters_wake(chaski_waiter **list, int (*push)(lua_State *co, void 
   if (now) now->link = &now;
   while (now) chaski__waiter_wake(now, push, ctx);
 }
+
+/* A task that is parked still has its waiter for cleanup and frees it then. */
+void chaski__waiters_forget(chaski_waiter **list) {
+  while (*list) {
+    chaski_waiter *w = *list;
+    chaski__waiter_unlink(w);
+    if (!w->task) chaski__waiter_free(w);
+  }
+}

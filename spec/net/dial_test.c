@@ -1,5 +1,6 @@
-/* resolve_test.c: dialling by name, with a resolver of our own in place of the C library's (it is called in libuv's
- * threads): "two.test" has an address that refuses and one that may answer, "slow.test" answers when it is let.
+/* dial_test.c: dialling, with two functions of the C library replaced by ours: a resolver (it is called in libuv's
+ * threads) that knows "two.test", whose first address may refuse, and "slow.test", which answers when it is let; and a
+ * connect() that, when told so, gives the socket the very port it dials, as the kernel may by chance.
  * SPDX-License-Identifier: MIT */
 #include "net_rig.h"
 
@@ -9,12 +10,16 @@
 #include <netdb.h>
 #include <semaphore.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 typedef int (*resolver)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+typedef int (*connector)(int, const struct sockaddr *, socklen_t);
 
 static sem_t slow_begun, slow_may_end;
 static resolver libc_resolver;
+static connector libc_connect;
+static bool to_itself;
 
 static int two_addresses(const struct addrinfo *hints, struct addrinfo **out) {
   struct addrinfo *second;
@@ -36,6 +41,13 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *restrict name
   sem_post(&slow_begun);
   while (sem_wait(&slow_may_end) != 0) continue;
   return two_addresses(hints, out);
+}
+
+int connect(int fd, const struct sockaddr *addr, socklen_t len);
+
+__attribute__((visibility("default"))) int connect(int fd, const struct sockaddr *addr, socklen_t len) {
+  if (to_itself && bind(fd, addr, len) != 0) return -1;
+  return libc_connect(fd, addr, len);
 }
 
 /* --- a stream and a listener, just counted ------------------------------------------------------------------------ */
@@ -236,6 +248,18 @@ static void closing_net_outlives_the_lookup_under_way(void **state) {
   assert_int_equal(sc.connected, 0);
 }
 
+static void stream_that_meets_itself_counts_as_refused(void **state) {
+  struct scene sc = begin(state);
+  listen_on(&sc, "127.0.0.1");
+  sc.t->listener_close(sc.listener);
+  to_itself = true;
+  dial(&sc, "127.0.0.1");
+  to_itself = false;
+  until(&sc, is_connected);
+  assert_int_equal(sc.status, CHASKI_EREFUSED);
+  net_rig_close_net(sc.rig);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, net_rig_setup, net_rig_teardown)
 
 int main(void) {
@@ -248,9 +272,12 @@ int main(void) {
       TEST(close_does_not_wait_for_a_lookup_under_way),
       TEST(numeric_dials_go_on_during_a_slow_lookup),
       TEST(closing_net_outlives_the_lookup_under_way),
+      TEST(stream_that_meets_itself_counts_as_refused),
   };
   libc_resolver = (resolver)(uintptr_t)dlsym(RTLD_NEXT, "getaddrinfo");
-  if (!libc_resolver || sem_init(&slow_begun, 0, 0) != 0 || sem_init(&slow_may_end, 0, 0) != 0) return 1;
+  libc_connect = (connector)(uintptr_t)dlsym(RTLD_NEXT, "connect");
+  if (!libc_resolver || !libc_connect) return 1;
+  if (sem_init(&slow_begun, 0, 0) != 0 || sem_init(&slow_may_end, 0, 0) != 0) return 1;
   alarm(50);
-  return cmocka_run_group_tests_name("resolve", tests, NULL, NULL);
+  return cmocka_run_group_tests_name("dial", tests, NULL, NULL);
 }
