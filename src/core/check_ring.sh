@@ -18,15 +18,20 @@ usage() {
 }
 
 [ $# -ge 3 ] || usage
-ring=$1 folder=$2
+ring=$1 folder=$2 nm=${NM:-nm}
 shift 2
-inner=""
+[ -d "$folder" ] || usage
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+
+# defined FILE...: the names of the symbols that these objects define.
+defined() { "$nm" -P --defined-only "$@" 2>/dev/null | awk 'NF >= 2 { print $1 }'; }
+
 while [ "$1" = --inner ]; do
   [ $# -ge 3 ] || usage
-  inner="$inner $2"
+  defined "$2" >>"$work/defined"
   shift 2
 done
-[ -d "$folder" ] || usage
 
 # Extended regular expressions: header names, symbols, folders whose headers may be included.
 lua_headers='lua\.h|lua\.hpp|lauxlib\.h|lualib\.h|luaconf\.h|luv/.*|luv\.h|lua5.*'
@@ -55,9 +60,6 @@ host) headers="$ssl_headers" symbols="$ssl_symbols" folders='host|lua|core|sim|n
 *) usage ;;
 esac
 
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
-
 # Every include of the folder as "file:line:name"; one that is computed by a macro cannot be checked and is refused.
 find "$folder" -name '*.[ch]' -exec grep -nHE '^[[:space:]]*#[[:space:]]*(include|import|include_next|embed)' {} + >"$work/lines"
 sed -nE 's/^([^:]*:[0-9]+):[^<"]*(<([^>]*)>|"([^"]*)").*$/\1:\3\4/p' "$work/lines" >"$work/includes"
@@ -72,11 +74,9 @@ awk -v headers="^($headers)\$" -v folders="^(\\./)?(\\.\\./($folders)/)?[^/]*\$"
   }' "$work/includes" >"$work/broken_includes"
 
 # Every undefined symbol as "object symbol", and all that this ring and the inner ones define.
-nm=${NM:-nm}
-$nm -A -u "$@" >"$work/nm" 2>"$work/nm_errors" || { cat "$work/nm_errors" >&2; exit 2; }
-awk 'NF >= 2 { object = $1; sub(/^.*\//, "", object); sub(/:$/, "", object); print object, $NF }' "$work/nm" | sort -u >"$work/used"
-# shellcheck disable=SC2086 # a list of archives
-$nm -P --defined-only "$@" $inner 2>/dev/null | awk 'NF >= 2 { print $1 }' | sort -u >"$work/defined"
+"$nm" -A -u "$@" >"$work/nm" 2>"$work/nm_errors" || { cat "$work/nm_errors" >&2; exit 2; }
+sed -nE 's/^(.*\/)?([^/]*): +[Uwv] ([^ ]+)$/\2 \3/p' "$work/nm" | sort -u >"$work/used"
+defined "$@" >>"$work/defined"
 
 awk -v symbols="^($symbols)\$" -v defined_file="$work/defined" '
   BEGIN { while ((getline name < defined_file) > 0) defined[name] = 1 }

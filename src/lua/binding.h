@@ -89,6 +89,7 @@ void chaski__emit_undelivered(lua_State *L, chaski_lua_node *n, chaski_edge *edg
 extern const luaL_Reg chaski__send_methods[]; /* send.c */
 extern const luaL_Reg chaski__dial_methods[]; /* dial.c */
 extern const luaL_Reg chaski__node_fields[];  /* fields.c: getters */
+void chaski__open_dial(lua_State *L);         /* the same of dial.c */
 void chaski__open_send(lua_State *L);         /* functions of send.c for the module table on top */
 
 /* --- edges (edge.c) --------------------------------------------------------------------------------------------- */

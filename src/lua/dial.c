@@ -177,8 +177,12 @@ static int get_edge_by_name(lua_State *L) {
 
 const luaL_Reg chaski__dial_methods[] = {
     {"connect", node_connect},
-    {"ping_edge", ping_edge},
     {"get_edge", get_edge},
     {"get_edge_by_name", get_edge_by_name},
     {NULL, NULL},
 };
+
+void chaski__open_dial(lua_State *L) {
+  lua_pushcfunction(L, ping_edge);
+  lua_setfield(L, -2, "ping_edge");
+}

@@ -269,7 +269,7 @@ static int original_frame(lua_State *L) {
   return box->replaced ? 0 : push_text(L, box->m.frame);
 }
 
-static int now(lua_State *L) {
+static int timestamp_now(lua_State *L) {
   const chaski_env *env = chaski_loop_env(chaski__runtime(L)->loop);
   int64_t sec;
   uint32_t nsec;
@@ -282,7 +282,7 @@ void chaski__open_message(lua_State *L) {
   static const luaL_Reg functions[] = {{"build_frame", build_frame},
                                        {"read_frame", read_frame},
                                        {"original_frame", original_frame},
-                                       {"now", now},
+                                       {"timestamp_now", timestamp_now},
                                        {NULL, NULL}};
   static const luaL_Reg methods[] = {
       {"totable", message_totable}, {"decrement_ttl", message_decrement_ttl}, {NULL, NULL}};

@@ -501,6 +501,7 @@ void chaski__open_node(lua_State *L) {
   chaski__open_message(L);
   chaski__open_subscription(L);
   chaski__open_send(L);
+  chaski__open_dial(L);
   chaski__open_pool(L);
   chaski__open_util(L);
 }

@@ -56,6 +56,7 @@ static int l_run(lua_State *L) {
   rt->running--;
   luv->cb_pcall = runner;
   if (!task) return luaL_error(L, "run: out of memory");
+  if (!r.over) chaski__task_drop(task); /* it must not outlive r */
   return push_outcome(L, &r);
 }
 

@@ -529,17 +529,30 @@ void chaski__tasks_init(chaski_runtime *rt) {
   chaski_timer_init(&rt->tasks.turn, on_turn);
 }
 
+static void unready(chaski_task *t) {
+  chaski_task **at = &t->rt->tasks.ready, *last = NULL;
+  while (*at && *at != t) at = &(last = *at)->after;
+  if (!*at) return;
+  *at = t->after;
+  if (t->rt->tasks.last == t) t->rt->tasks.last = last;
+}
+
+void chaski__task_drop(chaski_task *t) {
+  chaski_runtime *rt = t->rt;
+  if (!chaski__task_suspended(t)) return;
+  if (t->state == READY) unready(t);
+  unlink_live(t);
+  unpark(t, CANCELLED, t->state == PARKED);
+  t->state = OVER;
+  t->values = 0;
+  rt->tasks.count--;
+  if (rt->L) clean(t, LUA_ERRRUN);
+  chaski__task_release(t);
+}
+
 void chaski__tasks_drop(chaski_runtime *rt) {
   chaski_timer_stop(rt->loop, &rt->tasks.turn);
-  rt->tasks.ready = rt->tasks.last = NULL;
-  while (rt->tasks.live) {
-    chaski_task *t = rt->tasks.live;
-    unlink_live(t);
-    unpark(t, CANCELLED, t->state == PARKED);
-    t->state = OVER;
-    rt->tasks.count--;
-    chaski__task_release(t);
-  }
+  while (rt->tasks.live) chaski__task_drop(rt->tasks.live);
 }
 
 void chaski__tasks_free(chaski_runtime *rt) {

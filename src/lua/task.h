@@ -14,6 +14,8 @@ void chaski__task_start(chaski_task *task);
 void chaski__task_hold_it(chaski_task *task);
 /* Raise "cancelled" where it is suspended, at the next turn; in a task that runs: where it parks next. Over: nothing. */
 void chaski__task_cancel(chaski_task *task);
+/* A suspended task is over, as if it had never been: its cleanup is called, nobody is told. */
+void chaski__task_drop(chaski_task *task);
 bool chaski__task_suspended(const chaski_task *task);
 lua_State *chaski__task_co(const chaski_task *task); /* NULL when over */
 

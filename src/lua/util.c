@@ -4,6 +4,7 @@
 #include "binding.h"
 #include "error.h"
 #include "options.h"
+#include "version.h"
 
 int chaski__fail(lua_State *L, int code, const char *what, const char *detail) {
   const char *name = chaski_error_name(code), *text = chaski_error_text(code);
@@ -224,4 +225,6 @@ void chaski__open_util(lua_State *L) {
       {NULL, NULL},
   };
   luaL_setfuncs(L, functions, 0);
+  lua_pushliteral(L, CHASKI_VERSION);
+  lua_setfield(L, -2, "version");
 }

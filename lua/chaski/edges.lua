@@ -1,0 +1,80 @@
+-- edges.lua: what a node can ask and do about its edges as a whole, and methods of an edge that are its node's.
+-- SPDX-License-Identifier: MIT
+local core = require "chaski.core"
+local options = require "chaski.options"
+
+local methods, fields = core.node_methods, core.node_fields
+local edge_methods, edge_fields = core.edge_methods, core.edge_fields
+
+local function is_a(value, class)
+  local meta = type(value) == "userdata" and getmetatable(value)
+  return meta and meta.__name == class
+end
+
+local function sorted(getter)
+  return function(object)
+    local list = getter(object)
+    table.sort(list)
+    return list
+  end
+end
+edge_fields.subscriptions = sorted(edge_fields.subscriptions)
+fields.subscriptions = sorted(fields.subscriptions)
+
+--- Ping every edge at once: edge -> round trip in ms, of those that answered.
+local function ping_all(node, given)
+  local tasks, answers = {}, {}
+  for i, edge in ipairs(node.edges) do
+    tasks[i] = core.spawn(function()
+      answers[edge] = core.ping_edge(node, edge, given)
+    end)
+  end
+  for _, task in ipairs(tasks) do
+    task:join()
+  end
+  return answers
+end
+
+function methods:ping(edge, given)
+  if is_a(edge, "chaski.edge") then return core.ping_edge(self, edge, given) end
+  if edge ~= nil and type(edge) ~= "table" then
+    error(("node:ping: expected an edge or options, got %s"):format(options.describe(edge)), 2)
+  end
+  return ping_all(self, edge or given)
+end
+
+function edge_methods:ping(given)
+  return core.ping_edge(self.node, self, given)
+end
+
+function methods:close_connection(edge, port)
+  if not is_a(edge, "chaski.edge") then edge = self:get_edge(edge, port) end
+  if edge and edge.live and edge.node == self then return edge:close() end
+  return nil, core.new_error("no_edge", "node:close_connection: there is no such live edge")
+end
+
+local function has_edge_to_id(node, id)
+  for _, edge in ipairs(node.edges) do
+    if edge.id == id then return true end
+  end
+  return false
+end
+
+function methods:is_connected_to(peer)
+  if is_a(peer, "chaski.edge") then return peer.live and peer.node == self end
+  if is_a(peer, "chaski.node") then return has_edge_to_id(self, peer.id) end
+  return self:get_edge(peer) ~= nil
+end
+
+function methods:remove_duplicated_connections()
+  local seen, removed = {}, 0
+  for _, edge in ipairs(self.edges) do
+    local key = edge.id ~= "" and edge.id or edge.address
+    if seen[key] then
+      edge:close "duplicate"
+      removed = removed + 1
+    end
+    seen[key] = true
+  end
+  return removed
+end

@@ -1,0 +1,55 @@
+-- init.lua: the module chaski: what scripts use, in one table. No globals.
+-- SPDX-License-Identifier: MIT
+local core = require "chaski.core"
+
+require "chaski.events"
+require "chaski.messages"
+require "chaski.send"
+require "chaski.edges"
+
+local ports = require "chaski.ports"
+
+---@class chaski
+local chaski = {
+  version = core.version,
+  node = require "chaski.node",
+  message = require "chaski.message",
+  messages_pool = core.messages_pool,
+  reconnect = require("chaski.reconnect").jitter,
+
+  pack = core.pack,
+  unpack = core.unpack,
+  null = core.null,
+  array = core.array,
+  map = core.map,
+  bin = core.bin,
+  str = core.str,
+  timestamp = core.timestamp,
+  ext = core.ext,
+
+  spawn = core.spawn,
+  sleep = core.sleep,
+  every = require("chaski.tasks").every,
+  run = core.run,
+
+  log = require "chaski.log",
+  random = core.random,
+  uuid = core.uuid,
+  now = core.now,
+  address = core.address,
+  get_free_port = ports.get_free_port,
+  is_port_available = ports.is_port_available,
+}
+
+--- Leave in good order: every running node stops, all at once.
+core.on_shutdown(function()
+  local tasks = {}
+  for i, node in ipairs(core.running_nodes()) do
+    tasks[i] = core.spawn(node.stop, node)
+  end
+  for _, task in ipairs(tasks) do
+    task:join()
+  end
+end)
+
+return chaski

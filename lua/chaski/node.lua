@@ -1,0 +1,82 @@
+-- node.lua: chaski.node{...}, and the fields a node composes: paired, status and the like.
+-- SPDX-License-Identifier: MIT
+local core = require "chaski.core"
+local options = require "chaski.options"
+local reconnect = require "chaski.reconnect"
+
+local methods, fields = core.node_methods, core.node_fields
+
+--- Topic -> paired, of every topic subscribed to. A node is paired for none of those it was not told of.
+local function paired_map(node)
+  local state, map = core.node_state(node), {}
+  for _, topic in ipairs(node.subscriptions) do
+    local paired = state.paired[topic]
+    if paired == nil then paired = state.options.paired end
+    map[topic] = paired
+  end
+  return map
+end
+
+function methods:paired_for(topic)
+  return paired_map(self)[topic] == true
+end
+
+--- True if the node has a subscription and every one is paired.
+function fields.paired(node)
+  local map = paired_map(node)
+  for _, paired in pairs(map) do
+    if not paired then return false end
+  end
+  return next(map) ~= nil
+end
+
+function fields.messages_pool(node)
+  return core.node_pool(node)
+end
+
+function fields.max_connections(node)
+  return core.node_state(node).options.max_connections
+end
+
+function fields.reconnections(node)
+  return core.node_state(node).options.reconnections
+end
+
+local function add_extra(status, extra, node)
+  for key, value in pairs(extra and extra(node) or {}) do
+    status[key] = value
+  end
+  return status
+end
+
+function fields.status(node)
+  local state = core.node_state(node)
+  local status = {
+    name = node.name,
+    id = node.id,
+    address = node.address,
+    paired = paired_map(node),
+    serving = node.running,
+    reconnecting = next(state.redialling) ~= nil,
+    edges = #node.edges,
+    counters = node.ledger,
+    limits = node.limits,
+  }
+  return add_extra(status, state.options.status_extra, node)
+end
+
+local function new(given)
+  local checked = options.check_node(given, 3)
+  local state = { options = checked, listeners = {}, paired = {}, redialling = {} }
+  local node, err = core.new_node(checked, state)
+  if not node then return nil, err end
+  if checked.reconnections > 0 then reconnect.install(node, checked.reconnect, 3) end
+  if #checked.subscriptions > 0 then node:subscribe(checked.subscriptions) end
+  if not checked.run then return node end
+  local ok
+  ok, err = node:run()
+  if not ok then return nil, err end
+  return node
+end
+
+return new

@@ -1,0 +1,298 @@
+-- options.lua: checking of option tables against a schema, and the schema of a node. A wrong option is the programmer's
+-- mistake: it raises, naming function, option, what was expected and what came.
+-- SPDX-License-Identifier: MIT
+local core = require "chaski.core"
+
+local M = {}
+
+--- Edits (insert, delete, replace) that make b of a.
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do
+    row[j] = j
+  end
+  for i = 1, #a do
+    local diagonal
+    diagonal, row[0] = row[0], i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+    end
+  end
+  return row[#b]
+end
+
+--- ", did you mean 'x'?" for the name nearest to word, or "".
+---@param word string
+---@param names string[]
+---@return string
+function M.suggestion(word, names)
+  local best, found = math.max(2, #word // 3) + 1, nil
+  for _, name in ipairs(names) do
+    local edits = #word <= 64 and distance(word, name) or best
+    if edits < best and edits < #name then
+      best, found = edits, name
+    end
+  end
+  return found and (", did you mean '%s'?"):format(found) or ""
+end
+
+--- A value as error messages show it: string 'abc', number 3.5, table.
+function M.describe(value)
+  local kind = math.type(value) or type(value)
+  if kind == "string" then
+    return ("string '%s'"):format(#value <= 40 and value or value:sub(1, 37) .. "...")
+  end
+  if kind == "integer" or kind == "float" or kind == "boolean" then
+    return ("%s %s"):format(kind, value)
+  end
+  local meta = kind == "userdata" and getmetatable(value)
+  return meta and meta.__name or kind
+end
+
+-- --- kinds: { expected =, test = } -----------------------------------------------------------------------------------
+
+local function of_type(name)
+  return {
+    expected = name,
+    test = function(value)
+      return type(value) == name
+    end,
+  }
+end
+
+M.boolean, M.func, M.table = of_type "boolean", of_type "function", of_type "table"
+
+function M.integer(least, most)
+  return {
+    expected = ("integer %d..%d"):format(least, most),
+    test = function(value)
+      return math.type(value) == "integer" and value >= least and value <= most
+    end,
+  }
+end
+
+function M.text(least, most)
+  return {
+    expected = ("string of %d..%d bytes"):format(least, most),
+    test = function(value)
+      return type(value) == "string" and #value >= least and #value <= most
+    end,
+  }
+end
+
+function M.seconds(least, most)
+  return {
+    expected = ("seconds %g..%g"):format(least, most),
+    test = function(value)
+      return type(value) == "number" and value >= least and value <= most
+    end,
+  }
+end
+
+function M.one_of(...)
+  local allowed = { ... }
+  return {
+    expected = "'" .. table.concat(allowed, "', '") .. "'",
+    test = function(value)
+      for _, each in ipairs(allowed) do
+        if value == each then return true end
+      end
+      return false
+    end,
+  }
+end
+
+local function all_strings(list)
+  for key, value in pairs(list) do
+    if math.type(key) ~= "integer" or key < 1 or key > #list or type(value) ~= "string" then return false end
+  end
+  return true
+end
+
+M.strings = {
+  expected = "string or list of strings",
+  test = function(value)
+    return type(value) == "string" or (type(value) == "table" and all_strings(value))
+  end,
+}
+
+M.any = {
+  expected = "value",
+  test = function()
+    return true
+  end,
+}
+
+--- One of two kinds.
+function M.either(a, b)
+  return {
+    expected = a.expected .. " or " .. b.expected,
+    test = function(value)
+      return a.test(value) or b.test(value)
+    end,
+  }
+end
+
+M.no = {
+  expected = "false",
+  test = function(value)
+    return value == false
+  end,
+}
+
+-- --- checking --------------------------------------------------------------------------------------------------------
+
+local function names_of(schema)
+  local names = {}
+  for i, row in ipairs(schema) do
+    names[i] = row.name
+  end
+  return names
+end
+
+local function refuse_unknown(where, schema, given, level)
+  local known = {}
+  for _, row in ipairs(schema) do
+    known[row.name] = true
+  end
+  for name in pairs(given) do
+    if not known[name] then
+      local hint = type(name) == "string" and M.suggestion(name, names_of(schema)) or ""
+      error(("%s: unknown option '%s'%s"):format(where, tostring(name), hint), level + 1)
+    end
+  end
+end
+
+--- Raise unless value is of this kind.
+---@param where string function the mistake is told of
+---@param name string option or argument
+---@param kind table
+---@param value any
+---@param level integer of the caller to blame, as in error()
+function M.expect(where, name, kind, value, level)
+  if kind.test(value) then return end
+  local text = "%s: option '%s': expected %s, got %s"
+  error(text:format(where, name, kind.expected, M.describe(value)), level + 1)
+end
+
+--- A table with all options of the schema: those given, checked, and the defaults of the others.
+---@param where string
+---@param schema { name: string, kind: table, default: any }[]
+---@param given table?
+---@param level integer? of the caller to blame; 2 is who calls the function that calls this one
+---@return table
+function M.check(where, schema, given, level)
+  level = (level or 2) + 1
+  if given == nil then given = {} end
+  if type(given) ~= "table" then
+    error(("%s: expected a table of options, got %s"):format(where, M.describe(given)), level)
+  end
+  refuse_unknown(where, schema, given, level)
+  local checked = {}
+  for _, row in ipairs(schema) do
+    local value = given[row.name]
+    if value == nil then
+      value = row.default
+    else
+      M.expect(where, row.name, row.kind, value, level)
+    end
+    checked[row.name] = value
+  end
+  return checked
+end
+
+--- A string or a list of strings as a list.
+function M.list(value)
+  return type(value) == "string" and { value } or table.move(value, 1, #value, 1, {})
+end
+
+-- --- limits ----------------------------------------------------------------------------------------------------------
+
+local rows, limit_names = {}, {}
+for i, row in ipairs(core.limit_rows()) do
+  rows[row.name], limit_names[i] = row, row.name
+end
+
+local function check_limit(where, name, value, level)
+  local row = rows[name]
+  if not row then
+    local hint = M.suggestion(tostring(name), limit_names)
+    error(("%s: unknown limit '%s'%s"):format(where, tostring(name), hint), level + 1)
+  end
+  local scale = row.unit == "s" and 1e9 or 1
+  local kind = scale == 1 and M.integer(row.least, row.most) or M.seconds(row.least / scale, row.most / scale)
+  if not kind.test(value) then
+    local text = "%s: limit '%s' (%s): expected %s, got %s"
+    error(text:format(where, name, row.reason, kind.expected, M.describe(value)), level + 1)
+  end
+  return scale == 1 and value or math.tointeger(math.floor(value * scale + 0.5))
+end
+
+--- Limits as the core takes them: bytes, counts and nanoseconds.
+function M.limits(where, given, level)
+  local checked = {}
+  for name, value in pairs(given) do
+    checked[name] = check_limit(where, name, value, level + 1)
+  end
+  return checked
+end
+
+-- --- the node --------------------------------------------------------------------------------------------------------
+
+local overflow = M.one_of("drop_new", "drop_old", "disconnect", "block")
+local name = M.text(1, 64)
+
+M.node = {
+  { name = "ip", kind = M.text(1, 255), default = "127.0.0.1" },
+  { name = "port", kind = M.integer(0, 65535), default = 0 },
+  { name = "name", kind = name },
+  { name = "id", kind = name },
+  { name = "advertise", kind = M.text(1, 255) },
+  { name = "subscriptions", kind = M.strings, default = {} },
+  { name = "run", kind = M.boolean, default = true },
+  { name = "ttl", kind = M.integer(1, 64), default = 64 },
+  { name = "root", kind = M.boolean, default = false },
+  { name = "paired", kind = M.boolean, default = false },
+  { name = "max_connections", kind = M.integer(0, 1000000), default = 5 },
+  { name = "reconnections", kind = M.integer(0, 1000000), default = 32 },
+  { name = "messages_pool_maxsize", kind = M.integer(1, 1000000) },
+  { name = "message_propagation", kind = M.boolean, default = false },
+  { name = "keep_alive", kind = M.boolean, default = true },
+  { name = "serializer", kind = M.func },
+  { name = "deserializer", kind = M.func },
+  { name = "overflow", kind = M.one_of("disconnect", "drop_new", "block"), default = "disconnect" },
+  { name = "inbox_overflow", kind = overflow, default = "drop_new" },
+  { name = "limits", kind = M.table, default = {} },
+  { name = "reconnect", kind = M.either(M.func, M.either(M.table, M.no)), default = {} },
+  { name = "strings", kind = M.one_of("auto", "str", "bin"), default = "auto" },
+  { name = "status_extra", kind = M.func },
+}
+
+M.subscription = {
+  { name = "paired", kind = M.boolean },
+  { name = "concurrency", kind = M.integer(1, 1000000), default = 1 },
+  { name = "overflow", kind = overflow },
+  { name = "inbox", kind = M.integer(1, 1000000) },
+}
+
+local function refuse_tls(where, given, level)
+  for key in pairs(given) do
+    if type(key) == "string" and (key:find "^ssl_" or key == "request_ssl_certificate") then
+      error(("%s: option '%s' is not supported in this version: there is no TLS yet"):format(where, key), level + 1)
+    end
+  end
+end
+
+--- The options of a node, checked; limits as the core takes them.
+function M.check_node(given, level)
+  local where = "chaski.node"
+  if type(given) == "table" then refuse_tls(where, given, level + 1) end
+  local checked = M.check(where, M.node, given, level + 1)
+  checked.limits = M.limits(where, checked.limits, level + 1)
+  checked.limits.messages_pool_maxsize = checked.messages_pool_maxsize or checked.limits.messages_pool_maxsize
+  checked.subscriptions = M.list(checked.subscriptions)
+  return checked
+end
+
+return M

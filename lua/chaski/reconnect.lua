@@ -1,0 +1,92 @@
+-- reconnect.lua: the default policy of reconnecting, decorrelated jitter (a random delay between the base and three times
+-- the delay before), and the loop that follows a policy. A policy is a function
+--   (node, edge, attempt, previous delay or nil) -> seconds to wait before this attempt, or nil to give up.
+-- SPDX-License-Identifier: MIT
+local core = require "chaski.core"
+local options = require "chaski.options"
+
+local M = {}
+
+-- Ends after which the peer may well be there again. Not: goodbye, closed, duplicate, replaced, self, protocol, malformed.
+local worth_a_try = {
+  lost = true,
+  reset = true,
+  truncated = true,
+  lease = true,
+  frame_timeout = true,
+  unreachable = true,
+  timeout = true,
+  io = true,
+}
+
+-- Answers after which trying again is pointless.
+local final = { self = true, stopped = true, bad_address = true, invalid = true, forbidden = true, live = true }
+
+local jitter_schema = {
+  { name = "base", kind = options.seconds(0.001, 3600), default = 0.5 },
+  { name = "cap", kind = options.seconds(0.001, 86400), default = 30 },
+}
+
+--- The default policy with other figures.
+---@param given { base: number?, cap: number? }? seconds
+function M.jitter(given, level)
+  local figures = options.check("reconnect", jitter_schema, given, level)
+  return function(node, _, attempt, previous)
+    if attempt > node.reconnections then return nil end
+    local most = math.max(figures.base, (previous or figures.base) * 3)
+    return math.min(figures.cap, figures.base + core.random() * (most - figures.base))
+  end
+end
+
+local function known_edge(node, edge, address)
+  if edge.id == "" then return node:get_edge(address) end
+  for _, each in ipairs(node.edges) do
+    if each.id == edge.id then return each end
+  end
+end
+
+local function try(node, edge, address, policy)
+  local attempt, delay, err = 0, nil, nil
+  while true do
+    attempt = attempt + 1
+    delay = policy(node, edge, attempt, delay)
+    if not delay then return nil, err or core.new_error("refused", "no attempt to reconnect was made") end
+    core.sleep(delay)
+    if not node.running then return nil, core.new_error("stopped", "the node is stopped") end
+    local live = known_edge(node, edge, address)
+    if live then return live end
+    live, err = node:connect(address)
+    if live then return live end
+    if final[err.code] then return nil, err end
+  end
+end
+
+--- Follow the node's policy until the peer is connected: the edge, or nil, err.
+function M.follow(node, edge)
+  local state = core.node_state(node)
+  local address = edge.dialled_address or edge.address
+  if state.redialling[address] then return nil, core.new_error("live", "the node is already reconnecting to " .. address) end
+  if not state.policy then return nil, core.new_error("forbidden", "the node's option reconnect is false") end
+  state.redialling[address] = true
+  local done <close> = setmetatable({}, {
+    __close = function()
+      state.redialling[address] = nil
+    end,
+  })
+  return try(node, edge, address, state.policy)
+end
+
+--- Set up the node's policy as its options say.
+function M.install(node, policy, level)
+  if not policy then return end
+  core.node_state(node).policy = type(policy) == "table" and M.jitter(policy, level + 1) or policy
+  node:on("edge_closed", function(edge, reason)
+    if edge.dialled and worth_a_try[reason] then M.follow(node, edge) end
+  end)
+end
+
+function core.node_methods:try_to_reconnect(edge)
+  return M.follow(self, edge)
+end
+
+return M
