@@ -102,7 +102,7 @@ Process.__index = Process
 
 local function environment(changes)
   local all, list = uv.os_environ(), {}
-  all.LUA_INIT, all.LUA_INIT_5_4 = nil, nil
+  all.LUA_INIT, all.LUA_INIT_5_4, all.CHASKI_LOG = nil, nil, nil
   for name, value in pairs(changes or {}) do
     all[name] = value or nil
   end

@@ -627,7 +627,6 @@ static void look_at_socket(uv_handle_t *handle, void *count) {
   assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 15);
   assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
   assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
-  assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 15000);
 }
 
 static void both_ends_send_at_once_and_notice_dead_peers(void **state) {

@@ -1,6 +1,5 @@
-/* host.h: what the files of the program chaski-lua share. The program is lua(1) with a loop: it ties loop, Lua state and modules
- * together and decides nothing else.
- * SPDX-License-Identifier: MIT */
+/* host.h: what the files of the program chaski-lua share. The program is lua(1) with a loop: it ties loop, Lua state
+ * and modules together and decides nothing else. SPDX-License-Identifier: MIT */
 #ifndef CHASKI_HOST_H
 #define CHASKI_HOST_H
 
@@ -25,12 +24,14 @@ void host_print_version(void);
 /* The options -e, -l, -W before the script, one by one: the letter and its argument. *at starts at 1; 0 at the end. */
 char host_options_next(const host_options *o, int *at, const char **arg);
 
-/* --- paths.c, require.c: called protected, may raise ------------------------------------------------------------------ */
+/* --- paths.c, require.c: called protected, may raise
+ * ------------------------------------------------------------------ */
 void host_set_paths(lua_State *L);
 /* Put a require in place in which a module's main chunk may wait. */
 void host_open_require(lua_State *L);
 
-/* --- script.c ------------------------------------------------------------------------------------------------------- */
+/* --- script.c -------------------------------------------------------------------------------------------------------
+ */
 typedef struct host_script {
   const host_options *options;
   bool over;
@@ -47,7 +48,8 @@ void host_script_start(chaski_runtime *rt, host_script *s);
 /* It has not ended, but nothing can wake it: say so. */
 void host_script_stuck(chaski_runtime *rt, host_script *s);
 
-/* --- signals.c: SIGINT and SIGTERM ----------------------------------------------------------------------------------- */
+/* --- signals.c: SIGINT and SIGTERM -----------------------------------------------------------------------------------
+ */
 #define HOST_SHUTDOWN_MS 5000 /* for an orderly shutdown, by then a supervisor has not yet lost its patience (10 s) */
 
 void host_signals_start(chaski_runtime *rt);

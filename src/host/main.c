@@ -20,7 +20,8 @@ static void raise_file_limit(void) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* --- up ------------------------------------------------------------------------------------------------------------- */
+/* --- up -------------------------------------------------------------------------------------------------------------
+ */
 
 static void preload(lua_State *L, const char *name, lua_CFunction open) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
@@ -50,7 +51,8 @@ static int set_up(lua_State *L) {
   return 1;
 }
 
-/* --- down ------------------------------------------------------------------------------------------------------------ */
+/* --- down ------------------------------------------------------------------------------------------------------------
+ */
 
 /* luv's handles carry its data, ours never do; luv's memory goes with its userdata. The net's own are closed by it. */
 static void close_handle(uv_handle_t *handle, void *arg) {
@@ -68,14 +70,17 @@ static int come_down(chaski_runtime *rt, lua_State *L) {
   return uv_loop_close(&loop);
 }
 
-/* --- between --------------------------------------------------------------------------------------------------------- */
+/* --- between ---------------------------------------------------------------------------------------------------------
+ */
 
 static void run_loop(chaski_runtime *rt, host_script *script) {
   if (script->status == EXIT_SUCCESS) uv_run(&loop, UV_RUN_DEFAULT);
   if (host_signals_came() || script->status != EXIT_SUCCESS) return;
-  if (!script->over) host_script_stuck(rt, script);
+  if (!script->over)
+    host_script_stuck(rt, script);
   else if (chaski__tasks(rt) > 0)
-    chaski__runtime_log(rt, CHASKI_LOG_WARN, "", "the end: tasks are left that wait for something that can never happen");
+    chaski__runtime_log(rt, CHASKI_LOG_WARN, "",
+                        "the end: tasks are left that wait for something that can never happen");
 }
 
 static int run(lua_State *L, const host_options *o) {

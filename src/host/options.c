@@ -24,7 +24,8 @@ static const char usage[] =
     "  -                  stop handling options and execute stdin\n"
     "Environment: LUA_INIT_5_4, LUA_INIT (a statement, or @file), LUA_PATH, LUA_CPATH, CHASKI_LOG (a level).\n"
     "All options and the script run as one task, which may wait. After it the loop runs on as long as a node, a timer\n"
-    "or another task is active. SIGINT and SIGTERM shut down in good order within 5 seconds; a second one ends at once.\n"
+    "or another task is active. SIGINT and SIGTERM shut down in good order within 5 seconds; a second one ends at "
+    "once.\n"
     "Exit code: 0, 1 after an error, what os.exit was given; 0 after an orderly shutdown, 128 + signal otherwise.\n";
 
 void host_print_version(void) {
@@ -97,9 +98,12 @@ bool host_options_read(int argc, char **argv, host_options *o, int *status) {
       i++;
       break;
     }
-    if (arg[1] == '-') ok = long_option(o, &i, status);
-    else if (arg[1] == 'e' || arg[1] == 'l') ok = with_argument(o, &i, status);
-    else ok = letter(o, arg, status);
+    if (arg[1] == '-')
+      ok = long_option(o, &i, status);
+    else if (arg[1] == 'e' || arg[1] == 'l')
+      ok = with_argument(o, &i, status);
+    else
+      ok = letter(o, arg, status);
     if (!ok) return false;
   }
   o->script = i;

@@ -36,9 +36,9 @@ static void lua_in_front(lua_State *L, const char *folder) {
 /* The compiled-in path of the sources counts only for the program in its build tree. */
 static void source_in_front(lua_State *L, const char *prefix) {
 #ifdef CHASKI_SOURCE_LUA
+  static const char build[] = CHASKI_BUILD_LIB;
   size_t len = strlen(prefix);
-  if (strncmp(CHASKI_BUILD_LIB, prefix, len) == 0 && strcmp(CHASKI_BUILD_LIB + len, LIB) == 0)
-    lua_in_front(L, CHASKI_SOURCE_LUA);
+  if (strncmp(build, prefix, len) == 0 && strcmp(build + len, LIB) == 0) lua_in_front(L, CHASKI_SOURCE_LUA);
 #else
   (void)L, (void)prefix;
 #endif

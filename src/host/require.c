@@ -23,8 +23,10 @@ static void find_loader(lua_State *L) {
       return;
     }
     lua_pop(L, 1);
-    if (lua_isstring(L, -1)) lua_pushfstring(L, "%s\n\t%s", lua_tostring(L, -2), lua_tostring(L, -1));
-    else lua_pushvalue(L, -2);
+    if (lua_isstring(L, -1))
+      lua_pushfstring(L, "%s\n\t%s", lua_tostring(L, -2), lua_tostring(L, -1));
+    else
+      lua_pushvalue(L, -2);
     lua_replace(L, searchers + 1);
     lua_settop(L, searchers + 1);
   }
@@ -66,8 +68,10 @@ static void mark(lua_State *L) {
 static int loaded(lua_State *L, int status, lua_KContext ctx) {
   (void)status, (void)ctx;
   const char *name = lua_tostring(L, NAME);
-  if (!lua_isnil(L, -1)) lua_setfield(L, LOADED, name);
-  else lua_pop(L, 1);
+  if (!lua_isnil(L, -1))
+    lua_setfield(L, LOADED, name);
+  else
+    lua_pop(L, 1);
   if (lua_getfield(L, LOADED, name) == LUA_TNIL) {
     lua_pop(L, 1);
     lua_pushboolean(L, true);

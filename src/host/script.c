@@ -1,5 +1,5 @@
-/* script.c: the main task: LUA_INIT, then the options in their order, then the script, each in lua(1)'s way, but all of them
- * may wait. SPDX-License-Identifier: MIT */
+/* script.c: the main task: LUA_INIT, then the options in their order, then the script, each in lua(1)'s way, but all of
+ * them may wait. SPDX-License-Identifier: MIT */
 #include "host.h"
 
 #include <stdio.h>
@@ -12,7 +12,8 @@ enum stage { INIT, OPTIONS, SCRIPT, END };
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
 static const char *describe(lua_State *L, int index) {
-  if (lua_isstring(L, index) || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) return luaL_tolstring(L, index, NULL);
+  if (lua_isstring(L, index) || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL)
+    return luaL_tolstring(L, index, NULL);
   return lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
 }
 
@@ -51,7 +52,8 @@ void host_script_stuck(chaski_runtime *rt, host_script *s) {
   chaski__enter(rt, print_stuck, s->task ? chaski__task_co(s->task) : rt->L);
 }
 
-/* --- chunks --------------------------------------------------------------------------------------------------------- */
+/* --- chunks ---------------------------------------------------------------------------------------------------------
+ */
 
 static void load_failed(lua_State *L, host_script *s, const char *name) {
   const char *why = lua_tostring(L, -1);
@@ -75,16 +77,20 @@ static int prepare_init(lua_State *L, host_script *s) {
   const char *name = "=LUA_INIT_" LUA_VERSION_MAJOR "_" LUA_VERSION_MINOR, *init = getenv(name + 1);
   if (!init) init = getenv((name = "=LUA_INIT") + 1);
   if (!init || s->options->ignore_env) return -1;
-  if (init[0] == '@') load_file(L, s, init + 1);
-  else load_string(L, s, init, name);
+  if (init[0] == '@')
+    load_file(L, s, init + 1);
+  else
+    load_string(L, s, init, name);
   return 0;
 }
 
 static int prepare_library(lua_State *L, const char *arg) {
   const char *equals = strchr(arg, '=');
   lua_getglobal(L, "require");
-  if (equals) lua_pushlstring(L, arg, (size_t)(equals - arg));
-  else lua_pushstring(L, arg);
+  if (equals)
+    lua_pushlstring(L, arg, (size_t)(equals - arg));
+  else
+    lua_pushstring(L, arg);
   lua_replace(L, 2); /* the global, for when require has returned */
   lua_pushstring(L, equals ? equals + 1 : arg);
   return 1;
@@ -162,7 +168,8 @@ static int main_task(lua_State *L) {
   return go_on(L, LUA_OK, 0);
 }
 
-/* --- for main.c ------------------------------------------------------------------------------------------------------- */
+/* --- for main.c
+ * ------------------------------------------------------------------------------------------------------- */
 
 void host_set_arg(lua_State *L, const host_options *o) {
   int script = o->script == o->argc ? 0 : o->script;

@@ -1,5 +1,5 @@
-/* signals.c: SIGINT and SIGTERM. The first is passed to the loop and shuts down in good order, within a deadline; the second
- * ends the process from the signal handler itself, so a loop that never turns can be ended too.
+/* signals.c: SIGINT and SIGTERM. The first is passed to the loop and shuts down in good order, within a deadline; the
+ * second ends the process from the signal handler itself, so a loop that never turns can be ended too.
  * SPDX-License-Identifier: MIT */
 #include "../lua/spawn.h"
 #include "host.h"

@@ -1,11 +1,12 @@
-/* door.c: the one door into Lua from the core and from libuv, and what happens to the errors that come to it. See runtime.h.
- * SPDX-License-Identifier: MIT */
+/* door.c: the one door into Lua from the core and from libuv, and what happens to the errors that come to it. See
+ * runtime.h. SPDX-License-Identifier: MIT */
 #include "runtime.h"
 
 #include <string.h>
 
 static const char *describe(lua_State *L, int index) {
-  if (lua_isstring(L, index) || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) return luaL_tolstring(L, index, NULL);
+  if (lua_isstring(L, index) || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL)
+    return luaL_tolstring(L, index, NULL);
   return lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
 }
 
@@ -36,8 +37,10 @@ struct failure {
 static int log_failure(lua_State *L) {
   struct failure *f = lua_touserdata(L, 2);
   lua_settop(L, 1);
-  if (f->co) luaL_traceback(L, f->co, describe(L, 1), f->co == L);
-  else luaL_tolstring(L, 1, NULL);
+  if (f->co)
+    luaL_traceback(L, f->co, describe(L, 1), f->co == L);
+  else
+    luaL_tolstring(L, 1, NULL);
   int text = lua_gettop(L);
   lua_pushfstring(L, "%s: %s", f->where, lua_tostring(L, text));
   chaski__runtime_log(f->rt, CHASKI_LOG_ERROR, "", lua_tostring(L, -1));
@@ -55,7 +58,8 @@ static void report(lua_State *L, struct failure *f) {
   if (lua_pcall(L, 2, 0, 0) == LUA_OK) return;
   lua_pop(L, 1);
   chaski__runtime_log(f->rt, CHASKI_LOG_ERROR, "", f->where);
-  chaski__runtime_log(f->rt, CHASKI_LOG_ERROR, "", "an error could not be described: out of memory, or its __tostring fails");
+  chaski__runtime_log(f->rt, CHASKI_LOG_ERROR, "",
+                      "an error could not be described: out of memory, or its __tostring fails");
 }
 
 void chaski__report_error(chaski_runtime *rt, lua_State *co, const char *where) {

@@ -1,6 +1,5 @@
-/* log.c: the sink of log records, standard error: "2026-01-02T03:04:05.678 warn who: text" in local time. Bounding how often a
- * thing is logged is the business of who logs. See runtime.h.
- * SPDX-License-Identifier: MIT */
+/* log.c: the sink of log records, standard error: "2026-01-02T03:04:05.678 warn who: text" in local time. Bounding how
+ * often a thing is logged is the business of who logs. See runtime.h. SPDX-License-Identifier: MIT */
 #include "runtime.h"
 
 #include <stdio.h>
@@ -26,7 +25,8 @@ static void sink(void *user, enum chaski_log_level level, const char *who, const
   char stamp[32];
   clock_gettime(CLOCK_REALTIME, &now);
   if (!localtime_r(&now.tv_sec, &tm) || !strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm)) stamp[0] = '\0';
-  fprintf(stderr, "%s.%03d %s %s%s%s\n", stamp, (int)(now.tv_nsec / 1000000), names[level], who, *who ? ": " : "", line);
+  fprintf(stderr, "%s.%03d %s %s%s%s\n", stamp, (int)(now.tv_nsec / 1000000), names[level], who, *who ? ": " : "",
+          line);
 }
 
 void chaski__set_log_level(chaski_runtime *rt, enum chaski_log_level level) {

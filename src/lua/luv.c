@@ -9,8 +9,9 @@
 #define UNUSABLE "chaski: this luv cannot be used: "
 
 /* Why a luv with a libuv of its own must be told by addresses: its loop looks like ours, version and all, but two
- * libuvs keep two sets of static state (signals, thread pool), and their structures may differ. So we ask the dynamic linker:
- * which uv_run does the object that holds luv's functions see, itself first and then what it was linked with? */
+ * libuvs keep two sets of static state (signals, thread pool), and their structures may differ. So we ask the dynamic
+ * linker: which uv_run does the object that holds luv's functions see, itself first and then what it was linked with?
+ */
 static void *luv_object(lua_State *L, int luv) {
   Dl_info info;
   lua_getfield(L, luv, "new_timer");
@@ -44,8 +45,9 @@ static luv_ctx_t *usable_context(lua_State *L, int luv) {
   luv_ctx_t *ctx = same ? context(L, object) : NULL;
   dlclose(object); /* the package library holds it */
   if (!same)
-    luaL_error(L, UNUSABLE "it brings a libuv of its own, so that its loop is not ours (install a luv that is linked with "
-                           "the system's libuv, Debian: lua-luv)");
+    luaL_error(L,
+               UNUSABLE "it brings a libuv of its own, so that its loop is not ours (install a luv that is linked with "
+                        "the system's libuv, Debian: lua-luv)");
   if (!ctx || !ctx->loop) luaL_error(L, UNUSABLE "it has no loop");
   return ctx;
 }

@@ -12,9 +12,9 @@
 #include <luv/luv.h>
 #pragma GCC diagnostic pop
 
-/* Require luv and fit it for sharing its loop: it runs callbacks on the main thread even if a coroutine loaded it; walk,
- * loop_close and run cannot be called when that would end badly. Raises if it cannot be used: it is not there, or it runs on
- * a libuv of its own. */
+/* Require luv and fit it for sharing its loop: it runs callbacks on the main thread even if a coroutine loaded it;
+ * walk, loop_close and run cannot be called when that would end badly. Raises if it cannot be used: it is not there, or
+ * it runs on a libuv of its own. */
 luv_ctx_t *chaski__luv_open(lua_State *L);
 
 #endif

@@ -1,6 +1,5 @@
-/* module.c: the module table chaski.core, put together from the files of the binding. It is what lua/chaski stands on, not what
- * scripts use.
- * SPDX-License-Identifier: MIT */
+/* module.c: the module table chaski.core, put together from the files of the binding. It is what lua/chaski stands on,
+ * not what scripts use. SPDX-License-Identifier: MIT */
 #include "module.h"
 
 #include "binding.h"
@@ -51,7 +50,8 @@ static int l_random(lua_State *L) {
     lua_pushnumber(L, (lua_Number)(random_bits(env) >> 11) * 0x1p-53);
     return 1;
   }
-  lua_Integer low = lua_gettop(L) > 1 ? luaL_checkinteger(L, 1) : 1, high = luaL_checkinteger(L, lua_gettop(L) > 1 ? 2 : 1);
+  lua_Integer low = lua_gettop(L) > 1 ? luaL_checkinteger(L, 1) : 1,
+              high = luaL_checkinteger(L, lua_gettop(L) > 1 ? 2 : 1);
   luaL_argcheck(L, low <= high, lua_gettop(L), "interval is empty");
   lua_pushinteger(L, (lua_Integer)((uint64_t)low + random_to(env, (uint64_t)high - (uint64_t)low)));
   return 1;
@@ -112,10 +112,9 @@ static void merge(lua_State *L, int into) {
 }
 
 int luaopen_chaski_core(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"log", l_log},       {"log_level", l_log_level}, {"random", l_random},     {"now", l_now},
-      {"errors", l_errors}, {"counts", l_counts},       {"on_error", l_on_error}, {"on_shutdown", l_on_shutdown},
-      {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"log", l_log},           {"log_level", l_log_level},     {"random", l_random},
+                                       {"now", l_now},           {"errors", l_errors},           {"counts", l_counts},
+                                       {"on_error", l_on_error}, {"on_shutdown", l_on_shutdown}, {NULL, NULL}};
   chaski__runtime(L);
   luaL_newlib(L, functions);
   chaski__open_spawn(L);

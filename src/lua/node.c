@@ -157,13 +157,19 @@ static void on_drained(void *user) {
   if (held) chaski__release_node(n);
 }
 
+static int push_true(lua_State *co, void *ctx) {
+  (void)ctx;
+  lua_pushboolean(co, 1);
+  return 1;
+}
+
 /* Whoever waits for the end goes on first: it may be one of the node's own tasks, which end now. */
 static void on_stopped(void *user) {
   chaski_lua_node *n = user;
   n->anchors++;
   n->stop_asked = false;
   chaski__waiters_wake(&n->drained, NULL, NULL);
-  chaski__waiters_wake(&n->stopping, NULL, NULL);
+  chaski__waiters_wake(&n->stopping, push_true, NULL);
   if (!n->running || (n->core && chaski_node_running(n->core))) {
     chaski__release_node(n);
     return;
@@ -385,7 +391,7 @@ static void abort_node(chaski_lua_node *n) {
   end_node(n, true);
   chaski__waiters_wake(&n->operations, push_stopped, NULL);
   chaski__waiters_wake(&n->drained, NULL, NULL);
-  chaski__waiters_wake(&n->stopping, NULL, NULL);
+  chaski__waiters_wake(&n->stopping, push_true, NULL);
   chaski__cancel_tasks(n->rt, n);
   n->running = false;
   n->anchors = n->anchors ? 1 : 0;
@@ -408,12 +414,6 @@ static int node_run(lua_State *L) {
   }
   chaski_address_format(address + sizeof CLASS, chaski_node_ip(n->core), chaski_node_port(n->core));
   return chaski__fail(L, rc, address, "");
-}
-
-static int push_true(lua_State *co, void *ctx) {
-  (void)ctx;
-  lua_pushboolean(co, 1);
-  return 1;
 }
 
 static int stop_and_wait(lua_State *L, chaski_lua_node *n, uint64_t deadline) {

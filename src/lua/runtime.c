@@ -44,7 +44,8 @@ static int runtime_gc(lua_State *L) {
   if (rt->net) {
     chaski__close_nodes(rt);
     chaski_net_close(&rt->net, on_closed, rt);
-  } else on_closed(rt);
+  } else
+    on_closed(rt);
   return 0;
 }
 
@@ -106,7 +107,8 @@ static chaski_runtime *make(lua_State *L) {
   rt->uv = luv->loop;
   rt->edge_mt = rt->node_mt = rt->message_mt = rt->on_error = rt->on_shutdown = LUA_NOREF;
   chaski__tasks_init(rt);
-  if (chaski_net_open(rt->uv, &rt->net) != CHASKI_OK || chaski_loop_new(chaski_net_env(rt->net), &rt->loop) != CHASKI_OK)
+  if (chaski_net_open(rt->uv, &rt->net) != CHASKI_OK ||
+      chaski_loop_new(chaski_net_env(rt->net), &rt->loop) != CHASKI_OK)
     luaL_error(L, "chaski: out of memory");
   chaski_net_hooks(rt->net, on_expire, on_flush, rt);
   rt->L = main_thread(L);
@@ -118,7 +120,8 @@ static chaski_runtime *make(lua_State *L) {
 }
 
 chaski_runtime *chaski__runtime(lua_State *L) {
-  chaski_runtime **box = lua_rawgetp(L, LUA_REGISTRYINDEX, &runtime_key) == LUA_TUSERDATA ? lua_touserdata(L, -1) : NULL;
+  chaski_runtime **box =
+      lua_rawgetp(L, LUA_REGISTRYINDEX, &runtime_key) == LUA_TUSERDATA ? lua_touserdata(L, -1) : NULL;
   lua_pop(L, 1);
   if (!box) return make(L);
   if (!*box) luaL_error(L, "chaski: the Lua state is being closed");

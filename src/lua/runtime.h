@@ -44,8 +44,8 @@ typedef struct chaski_runtime {
  * on another libuv than ours. */
 chaski_runtime *chaski__runtime(lua_State *L);
 
-/* Call after a userdata was made whose finalizer touches the runtime or the core (a node). Then, at lua_close, the door is shut
- * and every task dropped before that finalizer runs. Raises on out of memory. */
+/* Call after a userdata was made whose finalizer touches the runtime or the core (a node). Then, at lua_close, the door
+ * is shut and every task dropped before that finalizer runs. Raises on out of memory. */
 void chaski__guard(lua_State *L, chaski_runtime *rt);
 /* Shut the door: no Lua is called any more; suspended tasks are dropped (their cleanups are called). Once is enough. */
 void chaski__shut(chaski_runtime *rt);
@@ -84,8 +84,8 @@ void chaski__cancel_tasks(chaski_runtime *rt, const void *node_key);
 
 /* Enter a handler as a task at the cost of a call: `enter` is run in a recycled coroutine with `arg` as light userdata:
  * it pushes what it needs and calls the handler with lua_callk. If it returns, the coroutine is recycled and nothing
- * was allocated, NULL is returned and `ended` is not called; if it parks, the task is returned and `ended` tells when it
- * is over. Errors are reported with `where`, which is copied when the task parks. */
+ * was allocated, NULL is returned and `ended` is not called; if it parks, the task is returned and `ended` tells when
+ * it is over. Errors are reported with `where`, which is copied when the task parks. */
 chaski_task *chaski__run_handler(chaski_runtime *rt, lua_CFunction enter, void *arg, const char *where,
                                  const chaski_task_end *end, const void *node_key);
 

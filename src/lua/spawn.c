@@ -86,8 +86,10 @@ static void ended(void *owner, chaski_task *task, int status, lua_State *co) {
     bool quiet = is_cancelled(L, -1);
     lua_pop(L, 1);
     lua_pushvalue(co, -1);
-    if (quiet) lua_pop(co, 1);
-    else chaski__report_error(rt, co, "task");
+    if (quiet)
+      lua_pop(co, 1);
+    else
+      chaski__report_error(rt, co, "task");
   }
   wake_joiners(L, rt, s);
   chaski__task_release(task);
@@ -95,7 +97,8 @@ static void ended(void *owner, chaski_task *task, int status, lua_State *co) {
   s->self = LUA_NOREF;
 }
 
-/* --- spawn ----------------------------------------------------------------------------------------------------------- */
+/* --- spawn -----------------------------------------------------------------------------------------------------------
+ */
 
 static script_task *new_task(lua_State *L) {
   script_task *s = lua_newuserdatauv(L, sizeof *s, 0);
@@ -123,7 +126,8 @@ static int l_spawn(lua_State *L) {
   return 1;
 }
 
-/* --- methods --------------------------------------------------------------------------------------------------------- */
+/* --- methods ---------------------------------------------------------------------------------------------------------
+ */
 
 static script_task *check_task(lua_State *L) {
   return luaL_checkudata(L, 1, TASK);
@@ -192,7 +196,8 @@ static int task_gc(lua_State *L) { /* only over, or at lua_close */
   return 0;
 }
 
-/* --- waiting ---------------------------------------------------------------------------------------------------------- */
+/* --- waiting
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static double check_seconds(lua_State *L, int arg, double none) {
   double seconds = luaL_optnumber(L, arg, none);
@@ -253,7 +258,8 @@ static int l_in_task(lua_State *L) {
   return 1;
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------------ */
+/* --- opening
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void open_class(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods) {
   luaL_newmetatable(L, name);
@@ -271,8 +277,9 @@ void chaski__open_spawn(lua_State *L) {
       {"__index", task_index}, {"__tostring", task_tostring}, {"__gc", task_gc}, {NULL, NULL}};
   static const luaL_Reg task_methods[] = {{"join", l_join}, {"cancel", l_cancel}, {NULL, NULL}};
   static const luaL_Reg waiter_meta[] = {{"__gc", waiter_gc}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"spawn", l_spawn}, {"sleep", l_sleep},     {"waiter", l_waiter},  {"park", l_park},
-                                       {"wake", l_wake},   {"in_task", l_in_task}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"spawn", l_spawn}, {"sleep", l_sleep}, {"waiter", l_waiter},
+                                       {"park", l_park},   {"wake", l_wake},   {"in_task", l_in_task},
+                                       {NULL, NULL}};
   open_class(L, TASK, task_meta, task_methods);
   open_class(L, WAITER, waiter_meta, NULL);
   luaL_setfuncs(L, functions, 0);

@@ -1,5 +1,5 @@
-/* task.c: tasks, as told in runtime.h: coroutines that are recycled, parked, woken, timed out and cancelled. A task and its
- * coroutine are made together and recycled together, so entering a handler allocates nothing.
+/* task.c: tasks, as told in runtime.h: coroutines that are recycled, parked, woken, timed out and cancelled. A task and
+ * its coroutine are made together and recycled together, so entering a handler allocates nothing.
  * SPDX-License-Identifier: MIT */
 #include "task.h"
 
@@ -8,10 +8,11 @@
 
 #include <string.h>
 
-#define IDLE_MAX 256               /* recycled coroutines kept, about 1 KiB each: a burst of handlers that all wait */
-#define WHERE_MAX 80               /* bytes of a description kept while suspended */
-#define SECONDS_MAX 1e9            /* thirty years are for ever, and fit in ns */
-#define NO_WAIT "cannot wait across a C call (table.sort, string.gsub, a stock require, a metamethod called from C, ...)"
+#define IDLE_MAX 256    /* recycled coroutines kept, about 1 KiB each: a burst of handlers that all wait */
+#define WHERE_MAX 80    /* bytes of a description kept while suspended */
+#define SECONDS_MAX 1e9 /* thirty years are for ever, and fit in ns */
+#define NO_WAIT                                                                                                        \
+  "cannot wait across a C call (table.sort, string.gsub, a stock require, a metamethod called from C, ...)"
 #define FOREIGN_YIELD "coroutine.yield outside a coroutine of your own (a task waits by chaski.sleep and the like)"
 
 enum state { IDLE, RUNNING, PARKED, READY, OVER };
@@ -71,7 +72,8 @@ static chaski_task *take(chaski_runtime *rt, const char *where, const chaski_tas
   if (t) {
     rt->tasks.idle = t->next;
     rt->tasks.idles--;
-  } else if (!(t = new_task(rt))) return NULL;
+  } else if (!(t = new_task(rt)))
+    return NULL;
   t->refs = 1;
   t->cancel = t->cancelled = t->suspended = t->foreign = false;
   t->report = true;
@@ -122,8 +124,10 @@ static void link_live(chaski_task *t) {
 }
 
 static void unlink_live(chaski_task *t) {
-  if (t->prev) t->prev->next = t->next;
-  else t->rt->tasks.live = t->next;
+  if (t->prev)
+    t->prev->next = t->next;
+  else
+    t->rt->tasks.live = t->next;
   if (t->next) t->next->prev = t->prev;
   t->prev = t->next = NULL;
 }
@@ -144,7 +148,8 @@ static void suspend(chaski_task *t, enum state state) {
   link_live(t);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------------------------------------------------
+ */
 
 struct ending {
   chaski_task *task;
@@ -212,7 +217,8 @@ static void finish(chaski_task *t, int status) {
   chaski__task_release(t);
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------- */
+/* --- running -------------------------------------------------------------------------------------------------------
+ */
 
 /* True when it is over. */
 static bool run(chaski_task *t, int nargs, int *status) {
@@ -254,18 +260,23 @@ static void make_ready(chaski_task *t) {
   chaski_tasks *all = &t->rt->tasks;
   t->state = READY;
   t->after = NULL;
-  if (all->last) all->last->after = t;
-  else all->ready = t;
+  if (all->last)
+    all->last->after = t;
+  else
+    all->ready = t;
   all->last = t;
   if (!chaski_timer_active(&all->turn)) chaski_timer_start(t->rt->loop, &all->turn, 0);
 }
 
 static void go_on(chaski_task *t, bool later) {
-  if (later || t->rt->current) make_ready(t);
-  else resume(t);
+  if (later || t->rt->current)
+    make_ready(t);
+  else
+    resume(t);
 }
 
-/* --- starting ------------------------------------------------------------------------------------------------------ */
+/* --- starting ------------------------------------------------------------------------------------------------------
+ */
 
 chaski_task *chaski__task_prepare(chaski_runtime *rt, lua_State *L, int nargs, const char *where,
                                   const chaski_task_end *end, const void *node_key) {
@@ -316,7 +327,8 @@ chaski_task *chaski__run_handler(chaski_runtime *rt, lua_CFunction enter, void *
   return NULL;
 }
 
-/* --- parking ------------------------------------------------------------------------------------------------------- */
+/* --- parking -------------------------------------------------------------------------------------------------------
+ */
 
 void chaski__check_task(lua_State *L, const char *function) {
   chaski_runtime *rt = chaski__runtime(L);
@@ -407,7 +419,8 @@ int chaski__breathe(lua_State *L, chaski_runtime *rt, int nresults) {
   return lua_yieldk(L, 0, lua_gettop(L) - nresults, parked);
 }
 
-/* --- waking -------------------------------------------------------------------------------------------------------- */
+/* --- waking --------------------------------------------------------------------------------------------------------
+ */
 
 static bool waits(const chaski_runtime *rt, const chaski_task *t, uint64_t wait) {
   return rt->L && wait && t->wait == wait && t->state == PARKED;
@@ -484,7 +497,8 @@ bool chaski__wake_values(chaski_runtime *rt, chaski_task *t, uint64_t wait, lua_
   return true;
 }
 
-/* --- cancelling ---------------------------------------------------------------------------------------------------- */
+/* --- cancelling ----------------------------------------------------------------------------------------------------
+ */
 
 void chaski__task_cancel(chaski_task *t) {
   switch (t->state) {
@@ -511,7 +525,8 @@ void chaski__cancel_tasks(chaski_runtime *rt, const void *node_key) {
   }
 }
 
-/* --- the rest ------------------------------------------------------------------------------------------------------ */
+/* --- the rest ------------------------------------------------------------------------------------------------------
+ */
 
 bool chaski__task_suspended(const chaski_task *t) {
   return t->state == PARKED || t->state == READY;

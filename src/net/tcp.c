@@ -157,7 +157,6 @@ static void tune(chaski_stream *s) {
   set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, CHASKI_NET_DEAD_S);
   set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, CHASKI_NET_PROBE_S);
   set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, CHASKI_NET_PROBES);
-  set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, CHASKI_NET_DEAD_S * 1000);
 }
 
 static int address_of(const chaski_stream *s, int (*get)(const uv_tcp_t *, struct sockaddr *, int *), char *host,
