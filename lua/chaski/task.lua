@@ -44,7 +44,8 @@ end
 --- every(seconds, fn, ...) -> handle: call fn(...) as a task again and again until handle:remove(). A call that is not
 -- over when the next is due takes its place. An error is logged and ends that call only.
 function task.every(seconds, fn, ...)
-  if math.type(seconds) == nil or not (seconds > 0) then
+  local positive = math.type(seconds) and seconds > 0 -- false for NaN
+  if not positive then
     error("every: seconds (argument 1) must be a number above 0", 2)
   end
   if type(fn) ~= "function" then error("every: fn (argument 2) must be a function, got " .. type(fn), 2) end

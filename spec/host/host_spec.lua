@@ -1,4 +1,5 @@
--- The program chaski-lua: lua(1)'s command line, the loop that runs on, signals, exit codes. SPDX-License-Identifier: MIT
+-- The program chaski-lua: lua(1)'s command line, the loop that runs on, signals, exit codes.
+-- SPDX-License-Identifier: MIT
 local helper = require "spec.helper"
 local uv = require "luv"
 
@@ -136,7 +137,9 @@ describe("the script", function()
     assert_ran(helper.run { "-e", "y = 1", file }, "-e\ty = 1\n")
   end)
 
-  it_async("may begin with a line for the shell", function() assert_ran(run_script "#!/usr/bin/env chaski-lua\nprint(1)", "1\n") end)
+  it_async("may begin with a line for the shell", function()
+    assert_ran(run_script "#!/usr/bin/env chaski-lua\nprint(1)", "1\n")
+  end)
 
   it_async("is source text, never a binary chunk", function()
     local process = run_script(string.dump(function() end))
@@ -167,7 +170,10 @@ describe("the script", function()
   end)
 
   it_async("that fails ends at once, whatever is active", function()
-    local process = run_script "require('luv').new_timer():start(60000, 0, print)\nrequire('chaski.core').sleep(0)\nerror 'x'"
+    local process = run_script [[
+      require("luv").new_timer():start(60000, 0, print)
+      require("chaski.core").sleep(0)
+      error "x"]]
     assert.equal(1, process.code)
   end)
 
@@ -255,7 +261,8 @@ describe("require", function()
   end
 
   it_async("lets a module's main chunk wait", function()
-    local options = with_module("require('chaski.core').sleep(0.001) return { name = ..., file = select(2, ...) }", "waits")
+    local code = "require('chaski.core').sleep(0.001) return { name = ..., file = select(2, ...) }"
+    local options = with_module(code, "waits")
     local process = run_script([[
       local module, file = require "waits"
       print(module.name, module.file == file, require "waits" == module, package.loaded.waits == module)]], {}, options)
@@ -273,14 +280,16 @@ describe("require", function()
 
   it_async("names all places it has looked at", function()
     local process = run_script "print(select(2, pcall(require, 'no.such.module')))"
-    assert.matches("module 'no.such.module' not found:\n\tno field package.preload['no.such.module']\n\tno file", process.out, 1, true)
+    local start = "module 'no.such.module' not found:\n\tno field package.preload['no.such.module']\n\tno file"
+    assert.matches(start, process.out, 1, true)
   end)
 
   it_async("tells a loop and a module that fails, which may be tried again", function()
     local options = with_module("require 'loop'", "loop")
     local process = run_script("print(select(2, pcall(require, 'loop')))", {}, options)
     assert.matches("module 'loop' is still being loaded", process.out, 1, true)
-    options = with_module("count = (count or 0) + 1; require('chaski.core').sleep(0); if count == 1 then error 'first' end", "again")
+    local code = "count = (count or 0) + 1; require('chaski.core').sleep(0); if count == 1 then error 'first' end"
+    options = with_module(code, "again")
     process = run_script("print((pcall(require, 'again')), (pcall(require, 'again')))", {}, options)
     assert_ran(process, "false\ttrue\n")
   end)
@@ -307,8 +316,8 @@ describe("signals", function()
   end
 
   it_async("run the shutdown hook as a task that may wait", function()
-    local code = forever .. "core.on_shutdown(function() core.sleep(0.01) print 'in order' end) print 'ready' core.sleep(60)"
-    local process = helper.start { "-e", code }
+    local hook = "core.on_shutdown(function() core.sleep(0.01) print 'in order' end) "
+    local process = helper.start { "-e", forever .. hook .. "print 'ready' core.sleep(60)" }
     process:expect "ready"
     process:kill "sigterm"
     assert.equal("ready\nin order\n", process:wait().out)
@@ -316,7 +325,8 @@ describe("signals", function()
   end)
 
   it_async("a second one ends at once with 128 + its number", function()
-    local code = forever .. "core.on_shutdown(function() print 'stopping' core.sleep(60) end) print 'ready' core.sleep(60)"
+    local hook = "core.on_shutdown(function() print 'stopping' core.sleep(60) end) "
+    local code = forever .. hook .. "print 'ready' core.sleep(60)"
     for signal, status in pairs { sigint = 130, sigterm = 143 } do
       local process = helper.start { "-e", code }
       process:expect "ready"
@@ -337,10 +347,8 @@ describe("signals", function()
   end)
 
   it_async("the script's own handler of a signal comes before ours", function()
-    local process = helper.start {
-      "-e",
-      forever .. "local s = require('luv').new_signal() s:start('sigterm', function() print 'mine' s:close() end) print 'ready'",
-    }
+    local code = "local s = require('luv').new_signal() s:start('sigterm', function() print 'mine' s:close() end) "
+    local process = helper.start { "-e", forever .. code .. "print 'ready'" }
     process:expect "ready"
     process:kill "sigterm"
     assert.equal("ready\nmine\n", process:wait().out)
@@ -360,7 +368,8 @@ end)
 
 describe("the process", function()
   it_async("may open as many files as the hard limit allows", function()
-    local process = helper.run({ "-c", "ulimit -S -n 64; exec \"$0\" -e 'os.execute[[ulimit -S -n]]'", helper.program }, { program = "/bin/sh" })
+    local code = "ulimit -S -n 64; exec \"$0\" -e 'os.execute[[ulimit -S -n]]'"
+    local process = helper.run({ "-c", code, helper.program }, { program = "/bin/sh" })
     local hard = helper.run({ "-c", "ulimit -H -n" }, { program = "/bin/sh" })
     assert.equal(hard.out, process.out)
   end)

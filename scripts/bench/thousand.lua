@@ -1,0 +1,75 @@
+-- thousand.lua [NODES]: NODES (1000) nodes in one process, each with 4 edges (a ring with chords), come up, exchange one
+-- message over each edge, and stop. Prints the time and the resident memory of a node and of an edge.
+local chaski = require "chaski"
+
+local count = tonumber(arg[1] or 1000)
+local needed = count * 5 + 64 -- a listener a node, two ends of two edges a node
+
+local function resident_kib()
+  for line in io.lines "/proc/self/status" do
+    local kib = line:match "^VmRSS:%s+(%d+)"
+    if kib then return tonumber(kib) end
+  end
+end
+
+local function open_files_limit()
+  for line in io.lines "/proc/self/limits" do
+    local soft = line:match "^Max open files%s+(%d+)"
+    if soft then return tonumber(soft) end
+  end
+end
+
+if open_files_limit() < needed then
+  io.stderr:write(("thousand: %d nodes need %d open files, the limit is %d (ulimit -Hn)\n"):format(
+    count, needed, open_files_limit()))
+  os.exit(1, true)
+end
+
+local nodes, got = {}, 0
+collectgarbage()
+local empty = resident_kib()
+for i = 1, count do
+  nodes[i] = assert(chaski.node { name = ("n%d"):format(i) })
+  nodes[i]:subscribe("hello", function(message)
+    assert(message.data)
+    got = got + 1
+  end)
+end
+collectgarbage()
+local with_nodes = resident_kib()
+
+local tasks = {}
+for i, node in ipairs(nodes) do
+  tasks[i] = chaski.spawn(function()
+    for _, step in ipairs { 1, 7 } do assert(node:connect(nodes[(i + step - 1) % count + 1], { timeout = 60 })) end
+  end)
+end
+for _, task in ipairs(tasks) do assert(task:join(120)) end
+for _, node in ipairs(nodes) do
+  for _ = 1, 400 do
+    if #node.edges == 4 then break end
+    chaski.sleep(0.05)
+  end
+  assert(#node.edges == 4, ("%s has %d edges"):format(node.name, #node.edges))
+end
+collectgarbage()
+local with_edges = resident_kib()
+
+for i, node in ipairs(nodes) do assert(node:publish("hello", i)) end
+for _ = 1, 600 do
+  if got == 4 * count then break end
+  chaski.sleep(0.05)
+end
+assert(got == 4 * count, ("%d of %d messages"):format(got, 4 * count))
+
+local stops = {}
+for i, node in ipairs(nodes) do
+  stops[i] = chaski.spawn(function()
+    assert(node:stop())
+  end)
+end
+for _, task in ipairs(stops) do assert(task:join(120)) end
+
+print(("%d nodes, %d edges, %d messages exchanged"):format(count, 2 * count, got))
+print(("%.1f KiB a node without edges, %.1f KiB an end of an edge"):format(
+  (with_nodes - empty) / count, (with_edges - with_nodes) / (4 * count)))

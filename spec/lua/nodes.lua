@@ -1,0 +1,52 @@
+-- nodes.lua: what the specs of nodes share: tests that stop and forget their nodes, whatever happens.
+-- SPDX-License-Identifier: MIT
+local chaski = require "chaski"
+local core = require "chaski.core"
+local helper = require "spec.helper"
+
+local M = {}
+
+local function stop_all()
+  for _, node in ipairs(core.running_nodes()) do
+    node:stop { timeout = 1 }
+  end
+  chaski.sleep(0) -- what was cancelled ends
+  collectgarbage()
+  collectgarbage()
+end
+
+--- A test body for busted: runs as a task; afterwards all nodes are stopped and collected, and nothing may be left.
+function M.test(body, timeout)
+  return helper.async(function()
+    local ok, err = pcall(body)
+    stop_all()
+    if not ok then error(err, 0) end
+  end, timeout)
+end
+
+--- A running node on an ephemeral port of loopback.
+function M.node(name, options)
+  options = options or {}
+  options.name = name
+  options.reconnect = options.reconnect or false
+  return assert(chaski.node(options))
+end
+
+--- Nodes a and b, a connected to b; the edge at a, and the one at b.
+function M.pair(options_a, options_b)
+  local a, b = M.node("a", options_a), M.node("b", options_b)
+  local edge = assert(a:connect(b))
+  helper.eventually(function() return #b.edges == 1 end, "b has the edge")
+  return a, b, edge, b.edges[1]
+end
+
+--- Collect what is pushed; wait(n) gives the list when it has n entries.
+function M.collector()
+  local list = {}
+  return list, function(n, what)
+    helper.eventually(function() return #list >= n end, what or (n .. " entries"))
+    return list
+  end
+end
+
+return M
