@@ -21,6 +21,12 @@ end
 edge_fields.subscriptions = sorted(edge_fields.subscriptions)
 fields.subscriptions = sorted(fields.subscriptions)
 
+local ping_schema = {
+  { name = "size", kind = options.integer(0, 1048576), default = 0 },
+  { name = "timeout", kind = options.seconds(0, 1e9) },
+  { name = "latency_update", kind = options.boolean, default = true },
+}
+
 --- Ping every edge at once: edge -> round trip in ms, of those that answered.
 local function ping_all(node, given)
   local tasks, answers = {}, {}
@@ -40,7 +46,7 @@ function methods:ping(edge, given)
   if edge ~= nil and type(edge) ~= "table" then
     error(("node:ping: expected an edge or options, got %s"):format(options.describe(edge)), 2)
   end
-  return ping_all(self, edge or given)
+  return ping_all(self, options.check("node:ping", ping_schema, edge or given))
 end
 
 function edge_methods:ping(given)

@@ -169,12 +169,17 @@ describe("the script", function()
     assert.equal(1, process.code)
   end)
 
-  it_async("that fails ends at once, whatever is active", function()
-    local process = run_script [[
-      require("luv").new_timer():start(60000, 0, print)
-      require("chaski.core").sleep(0)
-      error "x"]]
-    assert.equal(1, process.code)
+  it_async("that fails ends at once, whatever is active, before and after it has waited", function()
+    for _, wait in ipairs { "", "require('chaski.core').sleep(0)" } do
+      local process = run_script("require('luv').new_timer():start(60000, 0, print) " .. wait .. " error 'x'")
+      assert.matches("^chaski%-lua: [^\n]*%.lua:1: x\nstack traceback:[^:]*", process.err)
+      assert.equal(1, process.code)
+    end
+  end)
+
+  it_async("may end everything by uv.stop", function()
+    local code = "local uv = require 'luv' uv.new_timer():start(1, 0, uv.stop) require('chaski.core').sleep(60)"
+    assert_ran(run_script(code), "")
   end)
 
   it_async("may fail with an object, which is printed by its __tostring", function()
@@ -391,5 +396,61 @@ describe("the process", function()
       error "end"]]
     assert.equal(1, process.code)
     assert.is_nil(process.err:find("did not close", 1, true))
+  end)
+end)
+
+describe("a stock lua5.4", function()
+  local lua = { program = "lua5.4" }
+
+  it_async("closes its state clean with tasks waiting, a node running and handles of luv due", function()
+    local process = run_script(
+      [[
+      local uv, chaski = require "luv", require "chaski"
+      print(pcall(chaski.run, function()
+        local node = assert(chaski.node { name = "left" })
+        uv.new_timer():start(0, 1, function() end)
+        chaski.spawn(node.connect, node, "127.0.0.1:1", { timeout = 60 })
+        chaski.spawn(chaski.sleep, 60)
+        chaski.sleep(0)
+        error("end", 0)
+      end))]],
+      {},
+      lua
+    )
+    assert_ran(process, "false\tend\n")
+  end)
+
+  it_async("may load us first in a coroutine, and luv's callbacks still run on the main thread", function()
+    local process = run_script(
+      [[
+      local co = coroutine.create(function()
+        local core, uv = require "chaski.core", require "luv"
+        local me = coroutine.running()
+        uv.new_timer():start(1, 0, function() coroutine.resume(me) end)
+        coroutine.yield()
+        print "resumed"
+      end)
+      assert(coroutine.resume(co))
+      collectgarbage()
+      require("luv").run "once"]],
+      {},
+      lua
+    )
+    assert_ran(process, "resumed\n")
+  end)
+
+  it_async("keeps luv's own runner outside of run", function()
+    local code = [[
+      local core, uv = require "chaski.core", require "luv"
+      core.run(function() uv.new_timer():start(1, 0, function() error "logged" end) end)
+      local timer = uv.new_timer()
+      timer:start(1, 0, function() error "fatal" end)
+      uv.run()
+      print "not reached"]]
+    local process = run_script(code, {}, lua)
+    assert.matches("error luv callback: .*logged", process.err)
+    assert.matches("Uncaught Error: .*fatal", process.err)
+    assert.equal("", process.out)
+    assert.equal(255, process.code)
   end)
 end)

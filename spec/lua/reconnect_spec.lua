@@ -61,6 +61,7 @@ describe("a node", function()
       end,
     })
     assert(a:connect(b))
+    eventually(function() return #b.edges == 1 end, "b has the edge too")
     b:stop()
     eventually(function() return #a.edges == 0 end, "the edge is gone")
     chaski.sleep(0.01)

@@ -39,6 +39,19 @@ describe("spawn", function()
     assert.has_error(function() task.spawn(1) end, "bad argument #1 to 'spawn' (function expected, got number)")
   end)
 
+  it_async("of tasks within tasks ends in an error, not in a crash", function()
+    local depth = 0
+    local function deeper()
+      depth = depth + 1
+      return (task.spawn(deeper))
+    end
+    core.on_error(function() end)
+    task.spawn(deeper)
+    core.on_error(nil)
+    assert.is_true(depth > 50)
+    helper.expect_errors(1)
+  end)
+
   it_async("lets tasks spawn tasks, a thousand of them", function()
     local tasks = {}
     for i = 1, 1000 do
@@ -436,6 +449,31 @@ describe("run", function()
     end)
     assert.is_false(ok)
     assert.equal(err, raised)
+  end)
+
+  it("raises an error of main's first turn, and runs again afterwards", function()
+    assert.is_false((pcall(task.run, error, "first")))
+    assert.equal(
+      7,
+      task.run(function()
+        task.sleep(0.001)
+        return 7
+      end)
+    )
+  end)
+
+  it("raises when uv.stop ends the loop before main", function()
+    local ok, err = pcall(task.run, function()
+      local timer = uv.new_timer()
+      timer:start(0, 0, function()
+        timer:close()
+        uv.stop()
+      end)
+      task.sleep(60)
+    end)
+    assert.is_false(ok)
+    assert.matches("the loop was stopped before main was over", err, 1, true)
+    assert.equal(0, core.counts().tasks)
   end)
 
   it("raises when main waits for what can never happen", function()

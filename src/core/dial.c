@@ -1,6 +1,8 @@
 /* dial.c: connect, and those who wait for it. SPDX-License-Identifier: MIT */
 #include "internal.h"
 
+#define REPORT_MAX 8192 /* bytes: below any peer's limit for frames before the handshake */
+
 static void finish(chaski_dial *dial, int status, chaski_edge *live, const char *detail) {
   chaski_edge *edge = dial->edge;
   DL_DELETE(edge->dials, dial);
@@ -12,7 +14,7 @@ static void finish(chaski_dial *dial, int status, chaski_edge *live, const char 
 
 void chaski__dials_end(chaski_edge *edge, int status, chaski_edge *live, const char *detail) {
   chaski_edge_hold(edge);
-  while (edge->dials) finish(edge->dials, status, live, detail);
+  while (edge->dials && (!live || live->state == EDGE_LIVE)) finish(edge->dials, status, live, detail);
   chaski_edge_release(edge);
 }
 
@@ -99,15 +101,26 @@ static int start(chaski_node *node, const chaski_address *a, chaski_edge **out) 
   return r;
 }
 
-int chaski_node_connect(chaski_node *node, const chaski_address *address, uint64_t timeout,
-                        void (*done)(void *ctx, int status, chaski_edge *edge, const char *detail), void *ctx,
-                        chaski_dial **out) {
+/* Before the connection is there the report waits for it; else it goes at once, also into a handshake under way. */
+static int attach_report(chaski_edge *edge, const chaski_slice *report) {
+  chaski__buf b = {0};
+  chaski__buf_append(&b, report->ptr, report->len);
+  if (edge->state == EDGE_LIVE || edge->link->state != LINK_DIALLING)
+    return chaski__send_command(edge->link, "report_paired", &b);
+  chaski__buf_free(&edge->report); /* of two the later one */
+  edge->report = b;
+  return CHASKI_OK;
+}
+
+static int connect_to(chaski_node *node, const chaski_address *address, uint64_t timeout, const chaski_slice *report,
+                      void (*done)(void *, int, chaski_edge *, const char *), void *ctx, chaski_dial **out) {
   if (node->state != NODE_RUNNING) return CHASKI_ESTOPPED;
   if (address->port == node->port && strcmp(address->host, node->ip) == 0) return CHASKI_ESELF;
   chaski_edge *edge = chaski_node_get_edge(node, address->host, address->port);
   if (!edge) edge = dialling(node, address);
   bool fresh = !edge;
   int r = fresh ? start(node, address, &edge) : CHASKI_OK;
+  if (r == CHASKI_OK && report) r = attach_report(edge, report);
   if (r != CHASKI_OK) return r;
   if (timeout == 0) timeout = node->limits.connect_timeout;
   chaski_dial *dial = wait_for(edge, edge->state == EDGE_LIVE ? 0 : timeout, done, ctx);
@@ -115,6 +128,21 @@ int chaski_node_connect(chaski_node *node, const chaski_address *address, uint64
   if (dial) return CHASKI_OK;
   if (fresh) give_up(edge);
   return CHASKI_ENOMEM;
+}
+
+int chaski_node_connect(chaski_node *node, const chaski_address *address, uint64_t timeout,
+                        void (*done)(void *ctx, int status, chaski_edge *edge, const char *detail), void *ctx,
+                        chaski_dial **out) {
+  return connect_to(node, address, timeout, NULL, done, ctx, out);
+}
+
+int chaski_node_connect_reporting(chaski_node *node, const chaski_address *address, uint64_t timeout,
+                                  chaski_slice report,
+                                  void (*done)(void *ctx, int status, chaski_edge *edge, const char *detail), void *ctx,
+                                  chaski_dial **out) {
+  if (!report.len) return CHASKI_EINVAL;
+  if (report.len > REPORT_MAX) return CHASKI_ETOOBIG;
+  return connect_to(node, address, timeout, &report, done, ctx, out);
 }
 
 void chaski_dial_cancel(chaski_dial *dial) {

@@ -27,6 +27,7 @@ void chaski_edge_release(chaski_edge *edge) {
   chaski__free(edge->ip);
   chaski__free(edge->agent);
   chaski__free(edge->dial_host);
+  chaski__buf_free(&edge->report);
   chaski__free(edge);
 }
 
@@ -359,6 +360,6 @@ void chaski_edge_pause(chaski_edge *edge) {
 
 void chaski_edge_resume(chaski_edge *edge) {
   if (!edge->link || !edge->link->pauses || --edge->link->pauses) return;
-  edge->link->heard = edge->link->loop->now;
+  chaski__link_forgive(edge->link);
   edge->link->loop->env.transport->resume(edge->link->stream);
 }

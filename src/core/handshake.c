@@ -121,7 +121,16 @@ static int send_back(chaski__link *link, chaski_slice handshake_id) {
   return chaski__send_command(link, "handshake_back", &b);
 }
 
+/* Of a dial-back: the report goes first. */
+static int send_report(chaski__link *link) {
+  chaski__buf report = link->edge->report;
+  link->edge->report = (chaski__buf){0};
+  return report.len || report.failed ? chaski__send_command(link, "report_paired", &report) : CHASKI_OK;
+}
+
 int chaski__handshake_start(chaski__link *link) {
+  int r = send_report(link);
+  if (r != CHASKI_OK) return r;
   return send_handshake(link, true, NULL);
 }
 
@@ -161,12 +170,14 @@ static void lose(chaski__link *link, chaski_edge *winner) {
   chaski_edge *edge = link->edge;
   chaski__dials_move(edge, winner);
   drop_link(link, CHASKI_EDUPLICATE);
-  chaski__edge_end(edge, CHASKI_EDUPLICATE, "");
+  chaski__edge_end_later(edge, CHASKI_EDUPLICATE, "");
   if (winner->state == EDGE_LIVE) chaski__dials_end(winner, CHASKI_OK, winner, "");
 }
 
-static void replace_restarted(chaski_edge *old) {
-  if (old->link) chaski__link_close(old->link);
+/* Tells, so the node may be gone afterwards. */
+static void replace_restarted(chaski_edge *old, chaski_edge *by) {
+  chaski__dials_move(old, by);
+  chaski__link_close(old->link);
   chaski__edge_end(old, CHASKI_EREPLACED, "");
 }
 
@@ -175,18 +186,24 @@ static bool settle(chaski__link *link) {
   chaski_edge *edge = link->edge;
   edge->known = true;
   for (chaski_edge *other; (other = other_edge(edge));) {
-    if (other->start != edge->start) {
-      replace_restarted(other);
-    } else if (!wins(edge, other)) {
+    if (other->start == edge->start && !wins(edge, other)) {
       lose(link, other);
       return false;
-    } else if (other->state == EDGE_LIVE) {
-      return true; /* takes its place when this one is live */
-    } else {
-      lose(other->link, edge);
     }
+    if (other->state == EDGE_LIVE) return true; /* its place is taken when this one is live, not on a mere claim */
+    lose(other->link, edge);
   }
   return true;
+}
+
+/* Who paused the edge has paused it still; what comes on the old link until its end is little. */
+static void move_pauses(chaski__link *from, chaski__link *to) {
+  const chaski_transport *t = to->loop->env.transport;
+  to->pauses = from->pauses;
+  from->pauses = 0;
+  if (!to->pauses) return;
+  t->resume(from->stream);
+  t->pause(to->stream);
 }
 
 /* The edge that is live keeps its place and carries on over the new link. */
@@ -202,20 +219,30 @@ static void adopt(chaski_edge *edge, chaski__link *link) {
   link->edge = edge;
   chaski_edge_hold(edge);
   passing->link = NULL;
+  chaski__buf_free(&edge->report);
+  edge->report = passing->report;
+  passing->report = (chaski__buf){0};
   chaski__dials_move(passing, edge);
-  chaski__edge_end(passing, CHASKI_EDUPLICATE, "");
+  chaski__edge_end_later(passing, CHASKI_EDUPLICATE, "");
   chaski_edge_release(passing);
-  if (old) drop_link(old, CHASKI_EDUPLICATE);
+  move_pauses(old, link);
+  drop_link(old, CHASKI_EDUPLICATE);
 }
 
 static void maybe_live(chaski__link *link) {
   if (!link->sent_back || !link->got_back || link->state != LINK_NEW) return;
   chaski_edge *edge = link->edge, *other = other_edge(edge);
+  if (other && other->start != edge->start) {
+    replace_restarted(other, edge);
+    maybe_live(link);
+    return;
+  }
   if (other && other->state == EDGE_LIVE) {
     adopt(other, link);
     chaski__link_set_live(link);
     if (other->protocol) chaski__send_subscriptions(link->node, other);
     chaski__dials_end(other, CHASKI_OK, other, "");
+    if (other->link == link) chaski__receive_report(link);
     return;
   }
   int r = chaski__edge_go_live(edge);
@@ -228,6 +255,7 @@ static void maybe_live(chaski__link *link) {
   if (edge->protocol) chaski__send_subscriptions(link->node, edge);
   if (link->node->events.edge_live) link->node->events.edge_live(link->node->user, edge);
   if (edge->state == EDGE_LIVE) chaski__dials_end(edge, CHASKI_OK, edge, "");
+  if (edge->link == link) chaski__receive_report(link);
 }
 
 /* --- receiving ---------------------------------------------------------------------------------------------- */
@@ -236,9 +264,9 @@ static void broken(chaski__link *link, const char *what) {
 }
 
 static bool announce(chaski_edge *edge, const chaski__mp_field *f) {
-  if (f[F_ID].present) {
-    if (f[F_ID].value.bytes.len > CHASKI_ID_MAX || !chaski__set_text(&edge->id, f[F_ID].value.bytes)) return false;
-  }
+  chaski_slice id = f[F_ID].present ? f[F_ID].value.bytes : chaski_slice_of(NULL, 0);
+  if (id.len > CHASKI_ID_MAX || (id.len && memchr(id.ptr, 0, id.len))) return false;
+  if (id.len && !chaski__set_text(&edge->id, id)) return false;
   if (f[F_AGENT].present && f[F_AGENT].value.bytes.len <= CHASKI_ID_MAX)
     if (!chaski__set_text(&edge->agent, f[F_AGENT].value.bytes)) return false;
   if (f[F_START].present) edge->start = f[F_START].value.u;
@@ -251,13 +279,12 @@ static bool announce(chaski_edge *edge, const chaski__mp_field *f) {
 
 /* The handshake came from ourselves: fail the dial that sent it too. */
 static void fail_self(chaski__link *link, uint64_t number) {
-  chaski_edge *e, *next;
-  DL_FOREACH_SAFE(link->node->edges, e, next) {
+  chaski_edge *e, *dial = NULL;
+  DL_FOREACH(link->node->edges, e) {
     chaski__link *l = e->link;
-    if (!l || l == link || l->handshake != number || !l->dialled) continue;
-    chaski__link_fail(l, CHASKI_ESELF, "");
-    break;
+    if (number && l && l != link && l->handshake == number && l->dialled) dial = e;
   }
+  if (dial) chaski__link_fail(dial->link, CHASKI_ESELF, "");
   chaski__link_fail(link, CHASKI_ESELF, "");
 }
 
@@ -292,8 +319,8 @@ static void receive_new(chaski__link *link, const chaski__mp_field *f, chaski_sl
   bool ours = chaski_uuid_parse(id, &origin, &number) && origin == link->node->control_origin;
   if (ours || (f[F_ID].present && chaski_slice_equal(f[F_ID].value.bytes, chaski_slice_str(link->node->id)))) {
     fail_self(link, ours ? number : 0);
-  } else if (!announce(link->edge, f)) {
-    broken(link, "handshake: id is too long");
+  } else if (!link->sent_back && !announce(link->edge, f)) {
+    broken(link, "handshake: bad id");
   } else if (response && (link->dialled || link->sent_back)) {
     refused(link, bye);
   } else if (link->sent_back) {
@@ -385,14 +412,18 @@ void chaski__handshake_receive(chaski__link *link, const chaski_message *m) {
 /* --- subscriptions ------------------------------------------------------------------------------------------ */
 static void tell_subscriptions(chaski_node *node, chaski_edge *edge) {
   chaski__buf b = {0};
+  uint64_t most = node->limits.data_max;
+  if (edge->frame_max && edge->frame_max < most) most = edge->frame_max;
   chaski__mp_put_map(&b, 3);
-  put_subscriptions(node, &b, node->limits.data_max / 2);
+  put_subscriptions(node, &b, most / 2);
   chaski__mp_put_key(&b, "propagates");
   chaski__mp_put_bool(&b, node->propagation);
   chaski__mp_put_key(&b, "root");
   chaski__mp_put_bool(&b, node->root);
   int r = chaski__send_command(edge->link, "subscriptions", &b);
-  if (r != CHASKI_OK) edge->link->failure = r;
+  if (r == CHASKI_OK) return;
+  edge->link->failure = r;
+  chaski__loop_dirty(edge->link);
 }
 
 void chaski__send_subscriptions(chaski_node *node, chaski_edge *edge) {

@@ -118,6 +118,7 @@ struct chaski_edge {
   chaski__ping *pings;
   size_t ping_count;
   chaski_dial *dials;
+  chaski__buf report; /* dialling: data of the report_paired that goes first; accepted: the frame that came early */
   chaski__topic **topics;
   uint32_t topic_count;
   size_t live_index; /* in node->live */
@@ -142,6 +143,15 @@ typedef struct chaski__notice {
   uint8_t text[]; /* topic, uuid */
 } chaski__notice;
 
+/* A token bucket of datagrams from one source. */
+typedef struct chaski__source {
+  uint64_t at;                        /* ns: when tokens was right */
+  double tokens;                      /* datagrams that may still come */
+  struct chaski__source *prev, *next; /* most recently heard last */
+  UT_hash_handle hh;
+  char name[CHASKI_HOST_MAX]; /* host, and on loopback the port too: there every node has the same host */
+} chaski__source;
+
 enum chaski__node_state { NODE_IDLE, NODE_RUNNING, NODE_STOPPING };
 
 struct chaski_node {
@@ -150,7 +160,7 @@ struct chaski_node {
   void *user;
   char *name, *id, *ip, *advertise;
   uint16_t wanted_port, port;
-  bool root, propagation, keep_alive, destroyed, want_drain;
+  bool root, propagation, keep_alive, with_udp, destroyed, want_drain;
   uint8_t ttl;
   enum chaski_overflow overflow;
   enum chaski__node_state state;
@@ -158,7 +168,10 @@ struct chaski_node {
   chaski_counters counters;
   uint64_t origin, seq;                 /* of publishes */
   uint64_t control_origin, control_seq; /* of everything else */
-  chaski_listener *listener;
+  chaski_listener *listener;            /* NULL when closing too */
+  chaski_udp *udp;
+  size_t handles; /* listeners and datagram sockets not yet `closed` */
+  chaski__source *sources, *sources_order, everybody;
   chaski_edge *edges; /* all that exist: pending, live, and ended ones that are held */
   chaski_edge **live;
   size_t live_count, live_cap;
@@ -171,7 +184,7 @@ struct chaski_node {
   chaski__command *commands;
   chaski__command *propagated; /* handler unused */
   chaski_pool *pool;
-  chaski_timer stop_timer, reaper, notice_timer, topics_timer;
+  chaski_timer stop_timer, reaper, notice_timer, topics_timer, udp_timer;
   chaski__notice *notices, *notices_last;
   size_t notice_count;
   uint64_t log_second;
@@ -201,7 +214,8 @@ void chaski__link_close(chaski__link *link); /* the stream only; the edge hears 
 /* Goodbye: the frame was queued by the caller. Send, shut down, read to the end or the deadline, close. */
 void chaski__link_leave(chaski__link *link, enum chaski__link_state state);
 void chaski__link_set_live(chaski__link *link);
-void chaski__link_arm(chaski__link *link); /* set tick to the nearest deadline */
+void chaski__link_arm(chaski__link *link);     /* set tick to the nearest deadline */
+void chaski__link_forgive(chaski__link *link); /* the peer's silence until now was not its fault */
 
 /* --- handshake.c -------------------------------------------------------------------------------------------- */
 int chaski__handshake_start(chaski__link *link); /* the dialler's first frame */
@@ -224,7 +238,8 @@ void chaski__pings_end(chaski_edge *edge, int reason);
 void chaski__pings_drop(chaski_edge *edge); /* silently */
 
 /* --- send.c ------------------------------------------------------------------------------------------------- */
-/* Queue a protocol command for a link, before or after it is live. CHASKI_OK, ENOMEM. Frees data. */
+/* Queue a protocol command for a link, before or after it is live. CHASKI_OK, ENOMEM, ESLOW (the queue is at its hard
+ * mark: the peer asks and does not read). Frees data. */
 int chaski__send_command(chaski__link *link, const char *command, chaski__buf *data);
 void chaski__uuid_of_control(chaski_node *node, char out[CHASKI_UUID_TEXT], uint64_t *number);
 /* After the queue of an edge has shrunk or grown: choke or unchoke it and tell. */
@@ -238,6 +253,14 @@ void chaski__notices_drop(chaski_node *node);
 /* --- receive.c ---------------------------------------------------------------------------------------------- */
 void chaski__receive(chaski__link *link, const chaski_frame *frame);
 bool chaski__is_protocol_command(chaski_slice command);
+
+/* The report_paired that came before the handshake was complete, now that the edge is live. */
+void chaski__receive_report(chaski__link *link);
+
+/* --- datagram.c --------------------------------------------------------------------------------------------- */
+int chaski__udp_open(chaski_node *node, uint16_t port);
+void chaski__udp_tell(chaski_timer *t); /* node->udp_timer: the socket is open */
+void chaski__sources_free(chaski_node *node);
 
 /* --- edge.c ------------------------------------------------------------------------------------------------- */
 chaski_edge *chaski__edge_new(chaski_node *node, bool dialled);
@@ -261,6 +284,7 @@ void chaski__commands_free(chaski__command **table);
 
 /* --- node.c ------------------------------------------------------------------------------------------------- */
 void chaski__node_link_closed(chaski_node *node);
+void chaski__node_check_stopped(chaski_node *node); /* after something of it was closed */
 void chaski__hit(chaski_node *node, size_t offset); /* count a limit that was hit */
 #define CHASKI__HIT(node, limit) chaski__hit(node, offsetof(chaski_limits, limit))
 

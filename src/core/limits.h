@@ -33,6 +33,8 @@
   X(queue_stall, "s", 10 * CHASKI_S, CHASKI_MS, 3600 * CHASKI_S, "above high without progress: slow_consumer")         \
   X(inbox_max, "count", 1024, 1, 1000000, "messages that wait for one subscription's handler")                         \
   X(messages_pool_maxsize, "count", 8192, 1, 1000000, "ids of other makers that are remembered")                       \
+  X(datagram_rate, "count", 10, 1, 100000, "datagrams a second from one source, and twice as many at once")            \
+  X(datagram_rate_all, "count", 200, 1, 1000000, "the same from all sources")                                          \
   X(ping_echo_max, "bytes", 64 * CHASKI_KIB, 0, CHASKI_MIB, "dummy data a pong echoes")
 
 typedef struct chaski_limits {

@@ -229,12 +229,16 @@ static int overdue(const chaski__link *link) {
   return CHASKI_OK;
 }
 
+void chaski__link_forgive(chaski__link *link) {
+  link->heard = link->loop->now;
+  if (link->frame_started) link->frame_started = link->loop->now;
+}
+
 /* When we were stopped ourselves (SIGSTOP, a sleeping laptop), silence says nothing: a full lease more for everybody.
  * Lifeguard's idea: Dadgar, Phillips, Currey: Lifeguard, arXiv 1707.00788. */
 static void forgive_own_lag(chaski__link *link, uint64_t due) {
   if (link->loop->now < due + LAG) return;
-  link->heard = link->loop->now;
-  if (link->frame_started) link->frame_started = link->loop->now;
+  chaski__link_forgive(link);
   link->progress = link->loop->now;
 }
 
@@ -247,7 +251,7 @@ static void tick_live(chaski__link *link) {
     chaski__link_fail(link, reason, "");
     return;
   }
-  if (link->pauses) link->heard = link->loop->now; /* it is us who do not read */
+  if (link->pauses) chaski__link_forgive(link); /* it is us who do not read */
   if (link->node->keep_alive && link->loop->now >= link->ping_due) keep_alive(link);
   chaski__link_arm(link);
 }

@@ -85,5 +85,7 @@ void chaski__log(const chaski_node *node, enum chaski_log_level level, const cha
   va_start(args, format);
   vsnprintf(line, sizeof line, format, args);
   va_end(args);
+  for (char *c = line; *c; c++) /* names are the peers' */
+    if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
   env->log(env->ctx, level, node->name, line);
 }

@@ -121,7 +121,7 @@ static bool read_ttl(chaski_slice *in, chaski_message *m) {
   const uint8_t *at = in->ptr;
   if (!chaski__mp_read(in, &v) || (v.type != MP_INT && v.type != MP_UINT)) return false;
   m->ttl = v.type == MP_INT ? 0 : clamp_ttl(v.u > INT64_MAX ? INT64_MAX : (int64_t)v.u);
-  m->ttl_at = (uint32_t)(at - m->frame.ptr);
+  m->ttl_at = m->frame.ptr ? (uint32_t)(at - m->frame.ptr) : 0;
   m->ttl_width = (uint32_t)v.raw.len;
   return true;
 }
@@ -204,6 +204,13 @@ int chaski_message_read(const chaski_frame *frame, chaski_message *out, const ch
   if (out->command.len == 0) return *why = "envelope: empty command", CHASKI_EMALFORMED;
   out->ours = chaski_uuid_parse(out->uuid, &out->origin, &out->seq);
   return CHASKI_OK;
+}
+
+int chaski_message_read_datagram(chaski_slice bytes, chaski_message *out, const char **why) {
+  *out = (chaski_message){.ttl = CHASKI_TTL_MAX};
+  *why = read_map(bytes, out);
+  if (!*why && out->command.len == 0) *why = "envelope: empty command";
+  return *why ? CHASKI_EMALFORMED : CHASKI_OK;
 }
 
 int chaski_message_read_bytes(chaski_slice bytes, chaski_message *out, const char **why) {

@@ -35,6 +35,9 @@ int chaski_message_read(const chaski_frame *frame, chaski_message *out, const ch
 /* The same from the frame's bytes, which must be exactly one frame. */
 int chaski_message_read_bytes(chaski_slice frame, chaski_message *out, const char **why);
 
+/* The same of a datagram: the message alone, without header. out->frame stays empty. */
+int chaski_message_read_datagram(chaski_slice bytes, chaski_message *out, const char **why);
+
 /* What goes into a new envelope. */
 typedef struct chaski_envelope {
   chaski_slice command, topic; /* at most CHASKI_COMMAND_MAX and 256 bytes */

@@ -166,10 +166,10 @@ static const char *read_pair(chaski_slice *in, chaski__mp_field *fields, size_t 
   chaski__mp k, v;
   if (!chaski__mp_read(in, &k) || k.type != MP_STR) return "a key is not a string";
   chaski__mp_field *f = field_of(fields, n, &k);
+  if (f && f->present) return *key = f->key, "a key stands twice"; /* before its value is touched */
   if (!read_value(in, f ? &f->value : &v)) return "a value is not MessagePack";
   if (!f || f->value.type == MP_NIL) return NULL;
   *key = f->key;
-  if (f->present) return "a key stands twice";
   f->present = true;
   if (!fits(f)) return "a field has the wrong type";
   *key = "";

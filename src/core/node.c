@@ -3,10 +3,11 @@
 
 #include <stdio.h>
 
+#define PORT_TRIES 8 /* a free port for streams may be taken for datagrams */
 #define NODE_OF(timer, member) ((chaski_node *)(void *)((char *)(timer)-offsetof(chaski_node, member)))
 
 void chaski_node_options_init(chaski_node_options *o) {
-  *o = (chaski_node_options){.keep_alive = true};
+  *o = (chaski_node_options){.keep_alive = true, .udp = true};
   chaski_limits_init(&o->limits);
 }
 
@@ -56,11 +57,13 @@ static bool build(chaski_node *node, const chaski_node_options *o) {
   node->root = o->root;
   node->propagation = o->propagation;
   node->keep_alive = o->keep_alive;
+  node->with_udp = o->udp;
   node->ttl = o->ttl ? o->ttl : CHASKI_TTL_MAX;
   node->overflow = o->overflow;
   chaski_timer_init(&node->stop_timer, on_stop_timer);
   chaski_timer_init(&node->topics_timer, on_topics_timer);
   chaski_timer_init(&node->notice_timer, chaski__notices_tell);
+  chaski_timer_init(&node->udp_timer, chaski__udp_tell);
   chaski_timer_init(&node->reaper, reap);
   node->pool = chaski_pool_new(o->limits.messages_pool_maxsize, CHASKI_ORIGINS_MAX);
   return node->pool && name_it(node, o) &&
@@ -83,6 +86,7 @@ static void free_node(chaski_node *node) {
   chaski__commands_free(&node->commands);
   chaski__commands_free(&node->propagated);
   chaski_pool_destroy(&node->pool);
+  chaski__sources_free(node);
   chaski__free(node->live);
   chaski__free(node->takers);
   chaski__free(node->name);
@@ -169,8 +173,8 @@ static void on_listener_error(void *user, int status) {
 }
 
 /* --- running and stopping ----------------------------------------------------------------------------------- */
-static void check_stopped(chaski_node *node) {
-  if (node->links || node->listener) return;
+void chaski__node_check_stopped(chaski_node *node) {
+  if (node->links || node->handles) return;
   if (node->destroyed)
     chaski_timer_start(node->loop, &node->reaper, 0);
   else if (node->state == NODE_STOPPING)
@@ -179,21 +183,36 @@ static void check_stopped(chaski_node *node) {
 
 void chaski__node_link_closed(chaski_node *node) {
   node->links--;
-  check_stopped(node);
+  chaski__node_check_stopped(node);
 }
 
 static void on_listener_closed(void *user) {
   chaski_node *node = user;
-  node->listener = NULL;
-  check_stopped(node);
+  node->handles--;
+  chaski__node_check_stopped(node);
 }
 
 static const chaski_listener_events listener_events = {on_accept, on_listener_error, on_listener_closed};
 
+static void close_sockets(chaski_node *node) {
+  const chaski_transport *t = node->loop->env.transport;
+  if (node->listener) t->listener_close(node->listener);
+  if (node->udp) t->udp_close(node->udp);
+  node->listener = NULL;
+  node->udp = NULL;
+}
+
+/* The listener and, on the same number, the datagram socket: both or nothing. */
 static int listen_on(chaski_node *node, uint16_t port) {
   const chaski_env *env = &node->loop->env;
   int r = env->transport->listen(env->ctx, node->ip, port, &listener_events, node, &node->listener);
-  if (r != CHASKI_OK) node->listener = NULL;
+  if (r != CHASKI_OK) {
+    node->listener = NULL;
+    return r;
+  }
+  node->handles++;
+  if (node->with_udp) r = chaski__udp_open(node, env->transport->listener_port(node->listener));
+  if (r != CHASKI_OK) close_sockets(node);
   return r;
 }
 
@@ -203,7 +222,8 @@ static int listen_somewhere(chaski_node *node) {
   int r = CHASKI_EINUSE;
   for (uint16_t port = CHASKI_PORT_FIRST; node->root && r == CHASKI_EINUSE && port <= CHASKI_PORT_LAST; port++)
     r = listen_on(node, port);
-  return r == CHASKI_EINUSE ? listen_on(node, 0) : r;
+  for (int i = 0; r == CHASKI_EINUSE && i < PORT_TRIES; i++) r = listen_on(node, 0);
+  return r;
 }
 
 int chaski_node_run(chaski_node *node) {
@@ -213,6 +233,7 @@ int chaski_node_run(chaski_node *node) {
   if (r != CHASKI_OK) return r;
   node->port = node->loop->env.transport->listener_port(node->listener);
   node->state = NODE_RUNNING;
+  if (node->udp && node->events.udp) chaski_timer_start(node->loop, &node->udp_timer, 0);
   chaski__log(node, CHASKI_LOG_INFO, "listening on %s:%u", node->ip, node->port);
   return CHASKI_OK;
 }
@@ -229,7 +250,7 @@ static void cut_all(chaski_node *node, int reason) {
 /* Links that are leaving belong to no edge's list: the deadline of a goodbye (tick) ends them, or this. */
 static void on_stop_timer(chaski_timer *t) {
   chaski_node *node = NODE_OF(t, stop_timer);
-  if (node->links || node->listener) {
+  if (node->links || node->handles) {
     cut_all(node, CHASKI_ESTOPPED);
     for (chaski__link *l = node->leaving, *next; l; l = next) {
       next = l->leaving_next;
@@ -244,7 +265,7 @@ static void on_stop_timer(chaski_timer *t) {
 void chaski_node_stop(chaski_node *node, uint64_t deadline) {
   if (node->state == NODE_STOPPING) return;
   node->state = NODE_STOPPING;
-  if (node->listener) node->loop->env.transport->listener_close(node->listener);
+  close_sockets(node);
   while (node->live_count) chaski_edge_close(node->live[0], CHASKI_ESTOPPED, true);
   chaski_edge *e, *next;
   DL_FOREACH_SAFE(node->edges, e, next) {
@@ -253,7 +274,8 @@ void chaski_node_stop(chaski_node *node, uint64_t deadline) {
     chaski__edge_end_later(e, CHASKI_ESTOPPED, "");
   }
   chaski_timer_stop(node->loop, &node->topics_timer);
-  chaski_timer_start(node->loop, &node->stop_timer, node->links || node->listener ? deadline : 0);
+  chaski_timer_stop(node->loop, &node->udp_timer);
+  chaski_timer_start(node->loop, &node->stop_timer, node->links || node->handles ? deadline : 0);
 }
 
 static void on_topics_timer(chaski_timer *t) {
@@ -281,7 +303,7 @@ void chaski_node_destroy(chaski_node **out) {
   node->destroyed = true;
   node->state = NODE_STOPPING;
   chaski__notices_drop(node);
-  if (node->listener) node->loop->env.transport->listener_close(node->listener);
+  close_sockets(node);
   cut_all(node, CHASKI_ESTOPPED);
   for (chaski__link *l = node->leaving, *next; l; l = next) {
     next = l->leaving_next;
@@ -290,7 +312,8 @@ void chaski_node_destroy(chaski_node **out) {
   while (node->edges) orphan(node->edges);
   chaski_timer_stop(node->loop, &node->stop_timer);
   chaski_timer_stop(node->loop, &node->topics_timer);
-  check_stopped(node);
+  chaski_timer_stop(node->loop, &node->udp_timer);
+  chaski__node_check_stopped(node);
 }
 
 static void reap(chaski_timer *t) {

@@ -37,12 +37,13 @@ typedef struct chaski_node_options {
   uint16_t port;         /* 0: see chaski_node_run */
   const char *advertise; /* host peers are told to dial; NULL: ip, or for the any-address the connection's own */
   bool root, propagation, keep_alive;
+  bool udp;    /* open a datagram socket on the same address and port */
   uint8_t ttl; /* of own messages, 1..64; 0: 64 */
   enum chaski_overflow overflow;
   chaski_limits limits;
 } chaski_node_options;
 
-void chaski_node_options_init(chaski_node_options *o); /* defaults: keep_alive on, ip 127.0.0.1, ttl 64 */
+void chaski_node_options_init(chaski_node_options *o); /* keep_alive and udp on, ip 127.0.0.1, ttl 64 */
 
 /* Upcalls; `user` is the node's. Any may be NULL. */
 typedef struct chaski_node_events {
@@ -66,6 +67,11 @@ typedef struct chaski_node_events {
   /* A frame accepted or received is not delivered to this edge (EFULL, ESLOW, ELOST, ETOOBIG, …) or to nobody (edge
    * NULL). message may be incomplete: topic and uuid are set (empty when unknown). */
   void (*undelivered)(void *user, chaski_edge *edge, const chaski_message *message, int reason);
+  /* A datagram has come (at most CHASKI_DATAGRAM_MAX bytes, within the rate limits, a valid message). host is numeric.
+   * All is valid during the call; message->frame is empty. */
+  void (*datagram)(void *user, const char *host, uint16_t port, const chaski_message *message);
+  /* The datagram socket is open (open true), or has been closed; status: why it failed meanwhile (it stays open). */
+  void (*udp)(void *user, bool open, int status);
   /* chaski_node_stop has finished: no edge, no listener, no handle is left. run may be called again. */
   void (*stopped)(void *user);
 } chaski_node_events;
@@ -121,6 +127,7 @@ typedef struct chaski_counters {
   uint64_t lost;        /* frames that were queued or in flight when their edge ended */
   uint64_t malformed;   /* edges closed for a malformed frame */
   uint64_t frames_in, frames_out, bytes_in, bytes_out;
+  uint64_t datagrams_in, datagrams_out, bad_datagrams; /* bad: too large, or no message */
 } chaski_counters;
 const chaski_counters *chaski_node_counters(const chaski_node *node);
 
@@ -160,6 +167,13 @@ int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *c
 int chaski_node_propagate(chaski_node *node, const chaski_message *message, const chaski_edge *from,
                           const chaski_slice *data);
 
+/* --- datagrams ---------------------------------------------------------------------------------------------- */
+#define CHASKI_DATAGRAM_MAX 1200 /* bytes; never sent larger, dropped unread when larger (RELIABILITY T11) */
+/* Send a command with data (one serialised value) to a numeric host from the node's own address. Best effort.
+ * CHASKI_OK, ESTOPPED, ETOOBIG, EINVAL, EFULL, EUNREACHABLE, EFORBIDDEN (the node has no datagram socket). */
+int chaski_node_send_datagram(chaski_node *node, chaski_slice command, chaski_slice data, const char *host,
+                              uint16_t port);
+
 /* --- edges -------------------------------------------------------------------------------------------------- */
 /* Dial. done is called exactly once, later: CHASKI_OK and the live edge (an edge that was live already, when the
  * address is a live peer's), or a code and NULL: EREFUSED, ERESOLVE, ETIMEOUT, ESELF, EPROTOCOL, EMALFORMED,
@@ -172,6 +186,13 @@ int chaski_node_connect(chaski_node *node, const chaski_address *address, uint64
 /* Give up: done is not called any more; the dial ends unless others wait for it. The handle is void after done or
  * cancel. */
 void chaski_dial_cancel(chaski_dial *dial);
+
+/* The same for a peer that we want to tell of: `report` (the data of a report_paired, one serialised map of at most 8
+ * KiB) is sent before our handshake, or, on an edge that is live, at once. EINVAL, ETOOBIG. */
+int chaski_node_connect_reporting(chaski_node *node, const chaski_address *address, uint64_t timeout,
+                                  chaski_slice report,
+                                  void (*done)(void *ctx, int status, chaski_edge *edge, const char *detail), void *ctx,
+                                  chaski_dial **out);
 
 /* Live edges in the order they became live. */
 size_t chaski_node_edge_count(const chaski_node *node);

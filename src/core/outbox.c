@@ -49,7 +49,7 @@ static bool extend_last(chaski__outbox *o, const chaski__span *f) {
 /* Copy a small frame behind the others in the box's own block. */
 static bool copy_to_tail(chaski__outbox *o, chaski__arena *a, const chaski__span *f, chaski__span *copy) {
   if (!o->tail || o->tail->cap - o->tail->used < f->len) {
-    size_t cap = 4 * CHASKI_OUTBOX_COPY;
+    size_t cap = 2 * CHASKI_OUTBOX_COPY;
     chaski__block *b = chaski__malloc(sizeof *b + cap);
     if (!b) return false;
     *b = (chaski__block){.refs = 1, .cap = cap};

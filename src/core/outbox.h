@@ -11,7 +11,7 @@
 #define CHASKI_OUTBOX_SHARED                                                                                           \
   32 /* spans into shared blocks; beyond, small frames are copied so that a slow edge does not pin                     \
         a whole block for each */
-#define CHASKI_OUTBOX_COPY 4096 /* bytes: what counts as small */
+#define CHASKI_OUTBOX_COPY (CHASKI_BLOCK_SIZE / 2) /* bytes: what counts as small; larger ones have their own block */
 
 typedef struct chaski__outbox {
   chaski__span *spans; /* spans[head .. head + count) */

@@ -102,7 +102,7 @@ static bool propagated(const chaski_node *node, chaski_slice command) {
 /* New to this node? Remembers it. An id of nil cannot be told apart: it is always new, and never passed on. */
 static bool is_new(chaski__link *link, const chaski_message *m) {
   chaski_node *node = link->node;
-  if (m->ours && m->origin == node->origin) {
+  if (m->ours && (m->origin == node->origin || m->origin == node->control_origin)) {
     node->counters.own++;
     return false;
   }
@@ -155,10 +155,30 @@ static void receive_live(chaski__link *link, const chaski_frame *frame, const ch
     receive_command(link, topic_of(link, frame, m), m);
 }
 
+/* A dial-back reports before it shakes hands; it is looked at when the edge is there. */
+static void keep_report(chaski__link *link, const chaski_message *m) {
+  if (link->dialled || link->edge->report.len)
+    chaski__link_fail(link, CHASKI_EPROTOCOL, "an unexpected report_paired");
+  else
+    chaski__buf_append(&link->edge->report, m->frame.ptr, m->frame.len);
+}
+
+void chaski__receive_report(chaski__link *link) {
+  chaski__buf report = link->edge->report;
+  chaski_message m;
+  const char *why;
+  link->edge->report = (chaski__buf){0};
+  if (report.len && !link->dialled && chaski_message_read_bytes(chaski__buf_slice(&report), &m, &why) == CHASKI_OK)
+    receive_command(link, NULL, &m);
+  chaski__buf_free(&report);
+}
+
 static void receive_early(chaski__link *link, const chaski_message *m) {
   const protocol_command *c = protocol_command_of(m->command);
   if (c && c->early)
     receive_protocol(link, c, m);
+  else if (IS(m->command, "report_paired"))
+    keep_report(link, m);
   else
     chaski__link_fail(link, CHASKI_EPROTOCOL, "a command before the handshake");
 }

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #define PUSH_BYTES CHASKI_BLOCK_SIZE /* queued before the turn ends: written at once, so that the peer starts early */
+#define EARLY_FRAMES 4               /* of preauth_max: what may wait for a peer before the handshake is complete */
 #define NOTICES_MAX 1024             /* told a turn; the counters go on counting */
 
 static const chaski_slice message_command = {(const uint8_t *)"ChaskiMessage", 13};
@@ -34,11 +35,20 @@ static chaski_envelope control_envelope(chaski_node *node, chaski_slice command,
       .command = command, .topic = topic, .ttl = node->ttl, .origin = node->control_origin, .seq = ++node->control_seq};
 }
 
+/* Who has not shaken hands yet gets little room: it may ask much and read nothing. */
+static size_t room(const chaski__link *link) {
+  const chaski_limits *l = &link->node->limits;
+  size_t most = link->state == LINK_NEW ? EARLY_FRAMES * l->preauth_max : l->queue_hard;
+  return most > link->out.bytes ? most - link->out.bytes : 0;
+}
+
 int chaski__send_command(chaski__link *link, const char *command, chaski__buf *data) {
   chaski__span span;
   int r = CHASKI_ENOMEM;
   chaski_envelope e = control_envelope(link->node, chaski_slice_str(command), chaski_slice_of(NULL, 0));
-  if (!data->failed && encode(link->loop, &e, chaski__buf_slice(data), &span)) {
+  if (!data->failed && data->len > room(link)) {
+    r = CHASKI_ESLOW;
+  } else if (!data->failed && encode(link->loop, &e, chaski__buf_slice(data), &span)) {
     r = chaski__link_send(link, &span);
     drop_span(link->loop, &span);
   }
@@ -99,6 +109,13 @@ size_t chaski__edge_queued(const chaski_edge *edge) {
   return link->out.bytes + (link->stream ? link->loop->env.transport->queued(link->stream) : 0);
 }
 
+/* The time for progress counts from here, however long the link was idle before. */
+static void choke(chaski_edge *edge) {
+  if (edge->choked) return;
+  edge->choked = true;
+  edge->link->progress = edge->link->loop->now;
+}
+
 static void unchoke(chaski_edge *edge) {
   chaski_node *node = edge->node;
   edge->choked = false;
@@ -111,9 +128,11 @@ void chaski__edge_marks(chaski_edge *edge) {
   chaski_node *node = edge->node;
   chaski__link *link = edge->link;
   if (edge->choked && chaski__edge_queued(edge) <= node->limits.queue_low) unchoke(edge);
-  if (edge->state != EDGE_LIVE || edge->told_choked == edge->choked) return;
+  if (edge->state != EDGE_LIVE) return;
+  if (link->out.bytes > node->limits.queue_high) choke(edge);
+  if (edge->told_choked == edge->choked) return;
   edge->told_choked = edge->choked;
-  if (edge->choked && link->tick.due > link->progress + node->limits.queue_stall) chaski__link_arm(link);
+  if (edge->choked) chaski__link_arm(link);
   if (node->events.edge_writable) node->events.edge_writable(node->user, edge, !edge->choked);
 }
 
@@ -159,7 +178,7 @@ static void enqueue(chaski_edge *edge, void *ctx) {
   } else {
     o->queued++;
     if (link->out.bytes >= PUSH_BYTES && !link->waiting) chaski__link_push(link);
-    if (!edge->choked && link->out.bytes > l->queue_high) edge->choked = true;
+    if (link->out.bytes > l->queue_high) choke(edge);
   }
 }
 

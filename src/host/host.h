@@ -34,7 +34,7 @@ void host_open_require(lua_State *L);
  */
 typedef struct host_script {
   const host_options *options;
-  bool over;
+  bool over, looping;
   int status;    /* exit code when over */
   bool no_trace; /* the error is of loading: where in the host tells nothing */
   int at;        /* next option */

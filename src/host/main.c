@@ -45,6 +45,7 @@ static int set_up(lua_State *L) {
   preload(L, "luv", luaopen_luv);
   preload(L, "chaski.core", luaopen_chaski_core);
   chaski_runtime *rt = chaski__runtime(L);
+  if (o->ignore_env) chaski__set_log_level(rt, CHASKI_LOG_WARN);
   if (o->log_level) chaski__set_log_level(rt, (enum chaski_log_level)chaski__log_level(o->log_level));
   rt->running = 1; /* by us, until the end */
   lua_pushlightuserdata(L, rt);
@@ -60,13 +61,18 @@ static void close_handle(uv_handle_t *handle, void *arg) {
   if (handle->data && !uv_is_closing(handle)) uv_close(handle, NULL);
 }
 
+/* To the end, even if somebody has asked for a stop before. */
+static void run_empty(void) {
+  while (uv_run(&loop, UV_RUN_DEFAULT) != 0) continue;
+}
+
 static int come_down(chaski_runtime *rt, lua_State *L) {
   chaski__shut(rt);
   chaski__close_nodes(rt);
   uv_walk(&loop, close_handle, NULL);
-  uv_run(&loop, UV_RUN_DEFAULT);
+  run_empty();
   lua_close(L);
-  uv_run(&loop, UV_RUN_DEFAULT);
+  run_empty();
   return uv_loop_close(&loop);
 }
 
@@ -74,8 +80,9 @@ static int come_down(chaski_runtime *rt, lua_State *L) {
  */
 
 static void run_loop(chaski_runtime *rt, host_script *script) {
-  if (script->status == EXIT_SUCCESS) uv_run(&loop, UV_RUN_DEFAULT);
-  if (host_signals_came() || script->status != EXIT_SUCCESS) return;
+  script->looping = script->status == EXIT_SUCCESS;
+  if (script->looping) uv_run(&loop, UV_RUN_DEFAULT);
+  if (host_signals_came() || script->status != EXIT_SUCCESS || uv_loop_alive(&loop)) return; /* alive: uv.stop */
   if (!script->over)
     host_script_stuck(rt, script);
   else if (chaski__tasks(rt) > 0)

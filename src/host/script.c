@@ -32,7 +32,7 @@ static void main_ended(void *owner, chaski_task *task, int status, lua_State *co
   chaski_runtime *rt = chaski__runtime(co);
   lua_State *L = rt->L;
   s->status = EXIT_FAILURE;
-  uv_stop(rt->uv);
+  if (s->looping) uv_stop(rt->uv);
   lua_pushvalue(co, -1);
   lua_xmove(co, L, 1);
   const char *text = describe(L, lua_gettop(L));

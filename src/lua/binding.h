@@ -52,22 +52,27 @@ enum chaski_lua_event {
       CHASKI_ON_COUNT
 };
 
-struct chaski_lua_node { /* the userdata; user value 1 is the table in which lua/chaski keeps what it needs */
-  chaski_node *core;     /* NULL: closed for good */
+/* The userdata. User value 1 is the table in which lua/chaski keeps what it needs; user value 2 holds what C refers to
+ * by luaL_ref, handlers above all: there and not in the registry, so that a handler that knows its node does not keep
+ * it. */
+struct chaski_lua_node {
+  chaski_node *core; /* NULL: closed for good */
   chaski_runtime *rt;
   chaski_lua_node *next, **link; /* rt->nodes */
   chaski_lua_sub *subs;          /* in the order they were made */
   chaski_waiter *stopping, *drained, *operations;
   chaski_packer *packer; /* the state's, anchored in the registry */
   chaski_pack_options pack;
-  uint64_t number;              /* never used again in this state */
-  uint64_t malformed;           /* messages whose data could not be decoded */
-  uint64_t inbox_dropped;       /* messages an inbox had no room for */
-  uint32_t listening;           /* bits of enum chaski_lua_event: somebody wants to know */
-  unsigned anchors;             /* reasons to stay; > 0: self is a reference in the registry */
-  int self;                     /* LUA_NOREF when not anchored */
-  int serializer, deserializer; /* references, or LUA_NOREF */
-  bool running;                 /* run has anchored it */
+  uint64_t number;        /* never used again in this state */
+  uint64_t malformed;     /* messages whose data could not be decoded */
+  uint64_t inbox_dropped; /* messages an inbox had no room for */
+  uint64_t abandoned;     /* messages that were in an inbox when it ended */
+  uint32_t listening;     /* bits of enum chaski_lua_event: somebody wants to know */
+  unsigned anchors;       /* reasons to stay; > 0: self is a reference in the registry */
+  int self, refs;         /* in the registry: the userdata, its user value 2; LUA_NOREF when not anchored */
+  bool serializer;        /* data is to be sent through lua/chaski */
+  int deserializer;       /* in refs, or LUA_NOREF */
+  bool running;           /* run has anchored it */
   bool stop_asked;
 };
 
@@ -75,6 +80,7 @@ chaski_lua_node *chaski__check_node(lua_State *L, int arg);        /* raises if 
 chaski_lua_node *chaski__open_node_arg(lua_State *L, int arg);     /* raises if it is none, or closed for good */
 chaski_lua_node *chaski__test_node(lua_State *L, int idx);         /* NULL if it is none */
 void chaski__push_node(lua_State *L, chaski_lua_node *n);          /* only while it is anchored */
+void chaski__push_refs(lua_State *L, const chaski_lua_node *n);    /* user value 2, or nil when it is being collected */
 chaski_lua_node *chaski__find_node(lua_State *L, uint64_t number); /* NULL when it is gone */
 void chaski__anchor_node(lua_State *L, int idx, chaski_lua_node *n);
 void chaski__release_node(chaski_lua_node *n); /* takes one anchor away */
@@ -135,6 +141,7 @@ int chaski__opt_table(lua_State *L, int arg, const char *const names[]);
  * getters as upvalue 2 of __index. Pushes metatable, methods, getters. */
 void chaski__class(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods,
                    const luaL_Reg *getters);
+void chaski__weak_table(lua_State *L, const void *key); /* new, with weak values, into the registry */
 void chaski__open_util(lua_State *L);
 void chaski__open_pool(lua_State *L);
 

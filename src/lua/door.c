@@ -96,12 +96,12 @@ bool chaski__enter(chaski_runtime *rt, lua_CFunction fn, void *arg) {
 int chaski__luv_runner(lua_State *L, int nargs, int nresults, int flags) {
   (void)flags;
   int top = lua_gettop(L) - nargs - 1;
-  chaski_runtime *rt = chaski__runtime(L);
-  chaski_task *current = rt->current;
-  if (!rt->L || !lua_checkstack(L, LUA_MINSTACK)) { /* the door is shut */
+  chaski_runtime *rt = chaski__open_runtime(L);
+  if (!rt || !lua_checkstack(L, LUA_MINSTACK)) {
     lua_settop(L, top);
     return 0;
   }
+  chaski_task *current = rt->current;
   rt->current = NULL;
   lua_pushcfunction(L, traceback);
   lua_insert(L, top + 1);

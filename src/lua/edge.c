@@ -275,10 +275,5 @@ void chaski__open_edge(lua_State *L) {
   lua_setfield(L, -4, "edge_fields");
   lua_setfield(L, -3, "edge_methods");
   chaski__runtime(L)->edge_mt = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "v");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &edges_key);
+  chaski__weak_table(L, &edges_key);
 }

@@ -74,6 +74,7 @@ static int get_ledger(lua_State *L) {
 #undef COUNT
   set_count(L, "malformed_data", n->malformed);
   set_count(L, "inbox_dropped", n->inbox_dropped);
+  set_count(L, "abandoned", n->abandoned);
   return 1;
 }
 

@@ -67,7 +67,9 @@ static void tell_malformed(lua_State *L, chaski_lua_message *box) {
 static void deserialize(lua_State *L, const chaski_lua_message *box) {
   chaski_lua_node *n = chaski__find_node(L, box->node);
   if (!n || n->deserializer == LUA_NOREF || lua_type(L, -1) != LUA_TSTRING) return;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, n->deserializer);
+  chaski__push_refs(L, n);
+  lua_rawgeti(L, -1, n->deserializer);
+  lua_remove(L, -2);
   lua_pushvalue(L, -2);
   if (lua_pcall(L, 1, 1, 0) == LUA_OK)
     lua_remove(L, -2);

@@ -7,7 +7,7 @@
 #define CLASS "chaski.node"
 #define STOP_TIMEOUT (2 * CHASKI_S) /* for what is queued; a peer that does not read must not hold up a stop */
 
-static const char number_key, packer_key, dispatch_key; /* their addresses are keys in the registry */
+static const char number_key, packer_key, dispatch_key, refs_key; /* their addresses are keys in the registry */
 
 /* --- finding and anchoring -------------------------------------------------------------------------------------- */
 chaski_lua_node *chaski__test_node(lua_State *L, int idx) {
@@ -28,6 +28,17 @@ void chaski__push_node(lua_State *L, chaski_lua_node *n) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, n->self);
 }
 
+void chaski__push_refs(lua_State *L, const chaski_lua_node *n) {
+  luaL_checkstack(L, 3, NULL);
+  if (n->refs != LUA_NOREF) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, n->refs);
+    return;
+  }
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &refs_key);
+  lua_rawgetp(L, -1, n);
+  lua_remove(L, -2);
+}
+
 chaski_lua_node *chaski__find_node(lua_State *L, uint64_t number) {
   chaski_lua_node *n = number ? chaski__runtime(L)->nodes : NULL;
   while (n && n->number != number) n = n->next;
@@ -38,15 +49,22 @@ void chaski__anchor_node(lua_State *L, int idx, chaski_lua_node *n) {
   if (n->self == LUA_NOREF) {
     lua_pushvalue(L, idx);
     n->self = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getiuservalue(L, idx, 2);
+    n->refs = luaL_ref(L, LUA_REGISTRYINDEX);
   }
   n->anchors++;
 }
 
+static void unref(const chaski_runtime *rt, int *ref) {
+  int old = *ref;
+  *ref = LUA_NOREF;
+  if (rt->L) luaL_unref(rt->L, LUA_REGISTRYINDEX, old);
+}
+
 void chaski__release_node(chaski_lua_node *n) {
-  int self = n->self;
   if (!n->anchors || --n->anchors) return;
-  n->self = LUA_NOREF;
-  if (n->rt->L) luaL_unref(n->rt->L, LUA_REGISTRYINDEX, self);
+  unref(n->rt, &n->refs);
+  unref(n->rt, &n->self);
 }
 
 /* --- events ----------------------------------------------------------------------------------------------------- */
@@ -242,13 +260,24 @@ static uint64_t next_number(lua_State *L) {
   return number;
 }
 
+/* The userdata is on top. */
+static void make_refs(lua_State *L, const chaski_lua_node *n) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &refs_key);
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, -4, 2);
+  lua_rawsetp(L, -2, n);
+  lua_pop(L, 1);
+}
+
 static chaski_lua_node *new_userdata(lua_State *L, chaski_runtime *rt) {
-  chaski_lua_node *n = lua_newuserdatauv(L, sizeof *n, 1);
+  chaski_lua_node *n = lua_newuserdatauv(L, sizeof *n, 2);
   memset(n, 0, sizeof *n);
   n->rt = rt;
-  n->self = n->serializer = n->deserializer = LUA_NOREF;
+  n->self = n->refs = n->deserializer = LUA_NOREF;
   luaL_setmetatable(L, CLASS);
   n->number = next_number(L);
+  make_refs(L, n);
   return n;
 }
 
@@ -287,11 +316,16 @@ static void read_options(lua_State *L, chaski_node_options *o) {
   lua_pop(L, 1);
 }
 
-static int take_function(lua_State *L, const char *field) {
-  lua_getfield(L, 1, field);
-  if (lua_isfunction(L, -1)) return luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_pop(L, 1);
-  return LUA_NOREF;
+static bool push_function(lua_State *L, const char *field) {
+  return lua_getfield(L, 1, field) == LUA_TFUNCTION;
+}
+
+static void read_serializers(lua_State *L, chaski_lua_node *n) {
+  int top = lua_gettop(L);
+  n->serializer = push_function(L, "serializer");
+  chaski__push_refs(L, n);
+  if (push_function(L, "deserializer")) n->deserializer = luaL_ref(L, -2);
+  lua_settop(L, top);
 }
 
 static void read_codec(lua_State *L, chaski_lua_node *n, const chaski_limits *limits) {
@@ -300,16 +334,10 @@ static void read_codec(lua_State *L, chaski_lua_node *n, const chaski_limits *li
   n->pack.strings = (chaski_strings)luaL_checkoption(L, -1, "auto", strings);
   n->pack.size = (size_t)limits->data_max;
   lua_pop(L, 1);
-  n->serializer = take_function(L, "serializer");
-  n->deserializer = take_function(L, "deserializer");
+  read_serializers(L, n);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &packer_key);
   n->packer = lua_touserdata(L, -1);
   lua_pop(L, 1);
-}
-
-static void unref(chaski_lua_node *n, int *ref) {
-  if (n->rt->L) luaL_unref(n->rt->L, LUA_REGISTRYINDEX, *ref);
-  *ref = LUA_NOREF;
 }
 
 /* (checked options, table for lua/chaski): a node that does not run yet */
@@ -328,7 +356,6 @@ static int new_node(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, 3, 1);
   rc = chaski_node_new(rt->loop, &o, &events, n, &n->core, &why);
-  if (rc != CHASKI_OK) unref(n, &n->serializer), unref(n, &n->deserializer);
   if (rc == CHASKI_EINVAL) return luaL_error(L, "chaski.node: %s", why);
   if (rc != CHASKI_OK) return chaski__fail(L, rc, CLASS, "");
   link_node(n);
@@ -365,8 +392,6 @@ static void end_node(chaski_lua_node *n, bool wake) {
   chaski_node_destroy(&n->core);
   unlink_node(n);
   chaski__subs_close(n, wake);
-  unref(n, &n->serializer);
-  unref(n, &n->deserializer);
 }
 
 /* For finalizers: no Lua code runs. */
@@ -493,6 +518,7 @@ void chaski__open_node(lua_State *L) {
       {NULL, NULL},
   };
   luaL_checkstack(L, 12, NULL);
+  chaski__weak_table(L, &refs_key);
   chaski__packer_new(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &packer_key);
   luaL_setfuncs(L, functions, 0);

@@ -6,7 +6,7 @@
 
 struct running {
   chaski_runtime *rt;
-  bool over;
+  bool over, looping, stopped;
   int status;
   int results; /* reference to a table of `count` results, or the error */
   int count;
@@ -26,10 +26,11 @@ static void main_ended(void *owner, chaski_task *task, int status, lua_State *co
     lua_rawseti(L, -2, i);
   }
   r->results = luaL_ref(L, LUA_REGISTRYINDEX);
-  if (status != LUA_OK) uv_stop(r->rt->uv);
+  if (status != LUA_OK && r->looping) uv_stop(r->rt->uv);
 }
 
 static int push_outcome(lua_State *L, struct running *r) {
+  if (!r->over && r->stopped) return luaL_error(L, "run: the loop was stopped before main was over");
   if (!r->over) return luaL_error(L, "run: main waits for something that can never happen: nothing is active");
   lua_settop(L, 0);
   luaL_checkstack(L, r->count + 1, "too many results");
@@ -44,15 +45,16 @@ static int l_run(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   chaski_runtime *rt = chaski__runtime(L);
   if (rt->running > 0 || rt->current) return luaL_error(L, "run: the loop runs already");
-  luv_ctx_t *luv = chaski__luv_open(L);
+  luv_ctx_t *luv = rt->luv;
   luv_CFpcall runner = luv->cb_pcall;
-  struct running r = {rt, false, LUA_OK, LUA_NOREF, 0};
+  struct running r = {.rt = rt, .results = LUA_NOREF};
   chaski_task_end end = {main_ended, &r};
   luv->cb_pcall = chaski__luv_runner;
   rt->running++;
   chaski_task *task = chaski__task_prepare(rt, L, lua_gettop(L) - 1, "main", &end, NULL);
   if (task) chaski__task_start(task);
-  if (task && (!r.over || r.status == LUA_OK)) uv_run(rt->uv, UV_RUN_DEFAULT);
+  r.looping = task && r.status == LUA_OK;
+  r.stopped = r.looping && uv_run(rt->uv, UV_RUN_DEFAULT) != 0;
   rt->running--;
   luv->cb_pcall = runner;
   if (!task) return luaL_error(L, "run: out of memory");

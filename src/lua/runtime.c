@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOKUP_NS UINT64_C(10000000000) /* a name lookup cannot be stopped; resolvers give up after 2 x 5 s */
+
 static const char runtime_key, guard_key; /* their addresses are keys in the registry */
 
 static void on_expire(void *user) {
@@ -29,8 +31,19 @@ void chaski__shut(chaski_runtime *rt) {
 
 static void on_closed(void *user) {
   chaski_runtime *rt = user;
-  chaski_loop_destroy(&rt->loop);
+  if (rt->loop && chaski_loop_nodes(rt->loop) == 0) chaski_loop_destroy(&rt->loop);
   chaski__free(rt);
+}
+
+/* A node that was destroyed is gone some turns later, and needs the alarm for it. Callbacks of luv that come meanwhile
+ * are thrown away. Inside a turn (os.exit) this cannot be done: what is left then ends with the process. */
+static void see_nodes_off(chaski_runtime *rt) {
+  luv_CFpcall *runner = &((luv_ctx_t *)rt->luv)->cb_pcall, old = *runner;
+  uint64_t deadline = uv_hrtime() + LOOKUP_NS;
+  if (rt->running > 0) return;
+  *runner = chaski__luv_runner; /* the door is shut */
+  while (chaski_loop_nodes(rt->loop) > 0 && uv_hrtime() < deadline) uv_run(rt->uv, UV_RUN_ONCE);
+  *runner = old;
 }
 
 /* The last of ours to be finalized, yet before luv: luv skips handles that are closing and runs the loop until they are
@@ -43,6 +56,7 @@ static int runtime_gc(lua_State *L) {
   chaski__tasks_free(rt);
   if (rt->net) {
     chaski__close_nodes(rt);
+    if (rt->loop) see_nodes_off(rt);
     chaski_net_close(&rt->net, on_closed, rt);
   } else
     on_closed(rt);
@@ -105,6 +119,7 @@ static chaski_runtime *make(lua_State *L) {
   chaski_runtime **box = new_box(L), *rt = *box = chaski__calloc(1, sizeof *rt);
   if (!rt) luaL_error(L, "chaski: out of memory");
   rt->uv = luv->loop;
+  rt->luv = luv;
   rt->edge_mt = rt->node_mt = rt->message_mt = rt->on_error = rt->on_shutdown = LUA_NOREF;
   chaski__tasks_init(rt);
   if (chaski_net_open(rt->uv, &rt->net) != CHASKI_OK ||
@@ -119,11 +134,21 @@ static chaski_runtime *make(lua_State *L) {
   return rt;
 }
 
-chaski_runtime *chaski__runtime(lua_State *L) {
+static chaski_runtime **find_box(lua_State *L) {
   chaski_runtime **box =
       lua_rawgetp(L, LUA_REGISTRYINDEX, &runtime_key) == LUA_TUSERDATA ? lua_touserdata(L, -1) : NULL;
   lua_pop(L, 1);
+  return box;
+}
+
+chaski_runtime *chaski__runtime(lua_State *L) {
+  chaski_runtime **box = find_box(L);
   if (!box) return make(L);
   if (!*box) luaL_error(L, "chaski: the Lua state is being closed");
   return *box;
+}
+
+chaski_runtime *chaski__open_runtime(lua_State *L) {
+  chaski_runtime **box = find_box(L);
+  return box && *box && (*box)->L ? *box : NULL;
 }

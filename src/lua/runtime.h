@@ -35,6 +35,7 @@ typedef struct chaski_runtime {
   int edge_mt, node_mt, message_mt; /* registry references of hot metatables, LUA_NOREF until made */
   int on_error, on_shutdown;        /* registry references of the hooks set from Lua, LUA_NOREF */
   unsigned running;                 /* event loops being driven now: uv_run is not reentrant */
+  void *luv;                        /* luv's context of this state */
   void *guard;                      /* the newest userdata whose finalizer means that lua_close has begun */
   chaski_tasks tasks;
 } chaski_runtime;
@@ -43,6 +44,8 @@ typedef struct chaski_runtime {
  * first and then makes the guard userdata that closes everything before luv's own finalizer runs). Raises when luv runs
  * on another libuv than ours. */
 chaski_runtime *chaski__runtime(lua_State *L);
+/* The same without raising or making: NULL if there is none, or its door is shut. */
+chaski_runtime *chaski__open_runtime(lua_State *L);
 
 /* Call after a userdata was made whose finalizer touches the runtime or the core (a node). Then, at lua_close, the door
  * is shut and every task dropped before that finalizer runs. Raises on out of memory. */

@@ -83,7 +83,7 @@ static int publish(lua_State *L) {
   int rc;
   chaski__check_task(L, "node:publish");
   lua_settop(L, 4);
-  if (n->serializer != LUA_NOREF) return publish_slowly(L);
+  if (n->serializer) return publish_slowly(L);
   rc = publish_once(L, n);
   if (rc == 1) return 2;
   if (rc == CHASKI_EFULL) return publish_slowly(L);

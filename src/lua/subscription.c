@@ -22,7 +22,7 @@ struct chaski_lua_sub {
   unsigned refs;                /* of the node, of the handle, of upcalls under way; tasks hold the handle */
   bool pull, passive, command;
   enum overflow overflow;
-  int handler, guard, inbox; /* references; inbox: message, edge, message, edge, ... */
+  int handler, guard, inbox; /* in the node's refs; inbox: message, edge, message, edge, ... */
   lua_Integer head, tail;    /* the inbox holds positions head + 1 .. tail */
   lua_Integer inbox_max;
   uint32_t running, concurrency;
@@ -65,9 +65,19 @@ static void link_sub(chaski_lua_node *n, chaski_lua_sub *s) {
   s->refs++;
 }
 
-static void unref(const chaski_runtime *rt, int *ref) {
-  if (rt->L) luaL_unref(rt->L, LUA_REGISTRYINDEX, *ref);
-  *ref = LUA_NOREF;
+/* In a finalizer the node's refs are gone, and with them all that is in there. */
+static void drop_refs(chaski_lua_sub *s) {
+  lua_State *L = s->node->rt->L;
+  if (L && lua_checkstack(L, LUA_MINSTACK)) {
+    chaski__push_refs(L, s->node);
+    if (lua_istable(L, -1)) {
+      luaL_unref(L, -1, s->handler);
+      luaL_unref(L, -1, s->guard);
+      luaL_unref(L, -1, s->inbox);
+    }
+    lua_pop(L, 1);
+  }
+  s->handler = s->guard = s->inbox = LUA_NOREF;
 }
 
 static void resume_edges(chaski_lua_sub *s) {
@@ -91,18 +101,21 @@ static void leave_core(chaski_lua_sub *s, topic *t) {
   t->core = NULL;
 }
 
+static lua_Integer waiting_count(const chaski_lua_sub *s) {
+  return s->tail - s->head;
+}
+
 /* Take it from its node; tasks under way go on. */
 static void detach(chaski_lua_sub *s) {
   const chaski_runtime *rt;
   if (!s->node) return;
   rt = s->node->rt;
+  s->node->abandoned += (uint64_t)waiting_count(s);
   for (size_t i = 0; i < s->topic_count; i++) leave_core(s, &s->topics[i]);
   resume_edges(s);
   unlink_sub(s);
+  drop_refs(s);
   s->node = NULL;
-  unref(rt, &s->handler);
-  unref(rt, &s->guard);
-  unref(rt, &s->inbox);
   s->head = s->tail = 0;
   s->refs++;
   if (rt->L) chaski__waiters_wake(&s->waiting, NULL, NULL);
@@ -111,8 +124,10 @@ static void detach(chaski_lua_sub *s) {
 }
 
 /* --- the inbox -------------------------------------------------------------------------------------------------- */
-static lua_Integer waiting_count(const chaski_lua_sub *s) {
-  return s->tail - s->head;
+static void push_ref(lua_State *L, const chaski_lua_sub *s, int ref) {
+  chaski__push_refs(L, s->node);
+  lua_rawgeti(L, -1, ref);
+  lua_remove(L, -2);
 }
 
 /* Push message and edge of the first, and take it out. */
@@ -120,7 +135,7 @@ static void pop_inbox(lua_State *L, chaski_lua_sub *s) {
   int table = lua_gettop(L) + 1;
   lua_Integer at = ++s->head;
   luaL_checkstack(L, 6, NULL);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, s->inbox);
+  push_ref(L, s, s->inbox);
   lua_rawgeti(L, table, 2 * at - 1);
   lua_rawgeti(L, table, 2 * at);
   lua_pushnil(L);
@@ -135,7 +150,7 @@ static void pop_inbox(lua_State *L, chaski_lua_sub *s) {
 static void push_inbox(lua_State *L, const delivery *d) {
   chaski_lua_sub *s = d->sub;
   int table = lua_gettop(L) + 1;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, s->inbox);
+  push_ref(L, s, s->inbox);
   chaski__push_message(L, s->node, d->edge, d->message);
   chaski__push_edge(L, s->node, d->edge);
   lua_rawseti(L, table, 2 * s->tail + 2);
@@ -161,16 +176,32 @@ static void pause_edge(chaski_lua_sub *s, chaski_edge *edge) {
   chaski_edge_pause(edge);
 }
 
-static void drop(lua_State *L, chaski_lua_node *n, chaski_edge *edge, const chaski_message *m) {
-  n->inbox_dropped++;
-  chaski__emit_undelivered(L, n, edge, m, "inbox");
-}
-
-static void drop_first(lua_State *L, chaski_lua_sub *s) {
+static void drop_first(lua_State *L, chaski_lua_sub *s, const char *reason) {
   int top = lua_gettop(L);
   pop_inbox(L, s);
-  drop(L, s->node, chaski__test_edge(L, top + 2), &((chaski_lua_message *)lua_touserdata(L, top + 1))->m);
+  chaski__emit_undelivered(L, s->node, chaski__test_edge(L, top + 2),
+                           &((chaski_lua_message *)lua_touserdata(L, top + 1))->m, reason);
   lua_settop(L, top);
+}
+
+/* What waits will not be handled. Listeners run meanwhile and may remove the subscription. */
+static void abandon(lua_State *L, chaski_lua_sub *s) {
+  while (s->node && waiting_count(s) > 0) {
+    s->node->abandoned++;
+    drop_first(L, s, "stopped");
+  }
+}
+
+static void remove_sub(lua_State *L, chaski_lua_sub *s) {
+  s->refs++;
+  if (s->node && s->node->anchors) abandon(L, s);
+  detach(s);
+  release(s);
+}
+
+static int abandon_inbox(lua_State *L) {
+  abandon(L, lua_touserdata(L, 1));
+  return 0;
 }
 
 /* The inbox is full: true if the message is to be put into it all the same. */
@@ -180,7 +211,8 @@ static bool make_room(lua_State *L, const delivery *d) {
   case BLOCK:
     return true;
   case DROP_OLD:
-    drop_first(L, s);
+    s->node->inbox_dropped++;
+    drop_first(L, s, "inbox");
     return s->node != NULL;
   case DISCONNECT:
     chaski_edge_close(d->edge, CHASKI_ESLOW, false);
@@ -188,7 +220,8 @@ static bool make_room(lua_State *L, const delivery *d) {
   case DROP_NEW:
     break;
   }
-  drop(L, s->node, d->edge, d->message);
+  s->node->inbox_dropped++;
+  chaski__emit_undelivered(L, s->node, d->edge, d->message, "inbox");
   return false;
 }
 
@@ -198,7 +231,7 @@ static int enqueue(lua_State *L) {
   luaL_checkstack(L, 12, NULL);
   if (waiting_count(s) >= s->inbox_max && !make_room(L, d)) return 0;
   push_inbox(L, d);
-  if (s->overflow == BLOCK && waiting_count(s) >= s->inbox_max) pause_edge(s, d->edge);
+  if (s->node && s->overflow == BLOCK && waiting_count(s) >= s->inbox_max) pause_edge(s, d->edge);
   return 0;
 }
 
@@ -238,8 +271,10 @@ static int handled(lua_State *L, int status, lua_KContext ctx) {
 static int enter_handler(lua_State *L) {
   const delivery *d = lua_touserdata(L, 1);
   chaski_lua_sub *s = d->sub;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, s->guard);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, s->handler);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, s->node->refs);
+  lua_rawgeti(L, 2, s->handler);
+  lua_rawgeti(L, 2, s->guard);
+  lua_replace(L, 2);
   if (d->message) {
     chaski__push_message(L, s->node, d->edge, d->message);
     chaski__push_edge(L, s->node, d->edge);
@@ -260,7 +295,7 @@ static void start(delivery *d) {
 
 static void drain(chaski_lua_sub *s) {
   s->refs++;
-  while (s->node && waiting_count(s) > 0 && s->running < s->concurrency) {
+  while (s->node && s->node->anchors && waiting_count(s) > 0 && s->running < s->concurrency) {
     lua_Integer before = s->head;
     start(&(delivery){s, NULL, NULL});
     if (s->head == before && waiting_count(s) > 0) break; /* out of memory */
@@ -302,13 +337,17 @@ void chaski__sub_message(void *user, void *sub, chaski_edge *edge, const chaski_
 }
 
 /* --- the node's end --------------------------------------------------------------------------------------------- */
-/* Who is woken may change the list: from the start again, unless the node was run again. */
+/* Readers may still read what has come; who is woken, or told, may change the list: from the start again, unless the
+ * node was run again. */
 void chaski__subs_stopped(chaski_lua_node *n) {
   chaski_lua_sub *s = n->subs;
   while (s && n->core && !chaski_node_running(n->core)) {
-    bool waits = s->waiting != NULL;
+    bool waits = s->waiting != NULL, full = !s->pull && waiting_count(s) > 0;
+    s->refs++;
     if (waits) chaski__waiters_wake(&s->waiting, NULL, NULL);
-    s = waits ? n->subs : s->next;
+    if (full && (!chaski__enter(n->rt, abandon_inbox, s))) s->head = s->tail = 0;
+    release(s);
+    s = waits || full ? n->subs : s->next;
   }
 }
 
@@ -365,14 +404,17 @@ static void set_where(lua_State *L, chaski_lua_sub *s) {
 
 /* The references of one that takes messages: handler (or nothing), guard, inbox. */
 static void set_refs(lua_State *L, chaski_lua_sub *s, int handler, int handle) {
+  lua_getiuservalue(L, 1, 2);
   lua_newtable(L);
-  s->inbox = luaL_ref(L, LUA_REGISTRYINDEX);
-  if (s->pull) return;
-  lua_pushvalue(L, handle);
-  lua_pushcclosure(L, guard, 1);
-  s->guard = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_pushvalue(L, handler);
-  s->handler = luaL_ref(L, LUA_REGISTRYINDEX);
+  s->inbox = luaL_ref(L, -2);
+  if (!s->pull) {
+    lua_pushvalue(L, handle);
+    lua_pushcclosure(L, guard, 1);
+    s->guard = luaL_ref(L, -2);
+    lua_pushvalue(L, handler);
+    s->handler = luaL_ref(L, -2);
+  }
+  lua_pop(L, 1);
 }
 
 static void read_options(lua_State *L, chaski_lua_sub *s, const chaski_lua_node *n, int options) {
@@ -438,7 +480,7 @@ static int subscribe(lua_State *L) {
 /* --- methods ---------------------------------------------------------------------------------------------------- */
 static int sub_remove(lua_State *L) {
   chaski_lua_sub *s = check_sub(L);
-  if (s) detach(s);
+  if (s) remove_sub(L, s);
   return 0;
 }
 
@@ -495,7 +537,7 @@ static int next_message(lua_State *L) {
 }
 
 /* Take a topic from a subscription; the last one takes the subscription with it. False: it did not have it. */
-static bool leave_topic(chaski_lua_sub *s, chaski_slice name) {
+static bool leave_topic(lua_State *L, chaski_lua_sub *s, chaski_slice name) {
   bool had = false, left = false;
   for (size_t i = 0; i < s->topic_count; i++) {
     topic *t = &s->topics[i];
@@ -504,7 +546,7 @@ static bool leave_topic(chaski_lua_sub *s, chaski_slice name) {
     had = had || it;
     left = left || t->core;
   }
-  if (had && !left) detach(s);
+  if (had && !left) remove_sub(L, s);
   return had;
 }
 
@@ -513,7 +555,7 @@ static int unsubscribe(lua_State *L) {
   chaski_lua_node *n = chaski__open_node_arg(L, 1);
   chaski_slice name = chaski__check_slice(L, 2);
   chaski_lua_sub *s = n->subs;
-  while (s) s = !s->command && leave_topic(s, name) ? n->subs : s->next;
+  while (s) s = !s->command && leave_topic(L, s, name) ? n->subs : s->next;
   return 0;
 }
 

@@ -138,6 +138,15 @@ void chaski__class(lua_State *L, const char *name, const luaL_Reg *meta, const l
   lua_pop(L, 1);
 }
 
+void chaski__weak_table(lua_State *L, const void *key) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+}
+
 /* --- functions of the module ------------------------------------------------------------------------------------ */
 static const chaski_env *env_of(lua_State *L) {
   return chaski_loop_env(chaski__runtime(L)->loop);

@@ -1,0 +1,295 @@
+---@meta
+-- meta.lua: the types of what C implements, for language servers. Never loaded.
+-- SPDX-License-Identifier: MIT
+
+---@class chaski.error What stands after nil; tostring() reads well.
+---@field code string stable name: "timeout", "refused", "full", "too_big", "no_edge", "stopped", ...
+---@field message string
+
+---@class chaski.node_options
+---@field ip string? numeric; default "127.0.0.1"
+---@field port integer? 0: any free one; a root takes the first free one of 8511..8516
+---@field name string? 1..64 bytes
+---@field id string? the same in every start; default: a random uuid
+---@field advertise string? host peers are told to dial
+---@field subscriptions string|string[]?
+---@field paired boolean? the first of its kind for all its subscriptions
+---@field run boolean? default true
+---@field root boolean?
+---@field ttl integer? hops of own messages, 1..64; default 64
+---@field max_connections integer? edges for one topic beyond which a discovery is not accepted; default 5
+---@field reconnections integer? attempts of the default policy after a loss; default 32, 0: none
+---@field reconnect chaski.reconnect_policy|{ base: number?, cap: number? }|false|nil seconds; default { base = 0.5, cap = 30 }
+---@field messages_pool_maxsize integer? ids of other makers that are remembered; default 8192
+---@field message_propagation boolean? pass messages on; default false
+---@field keep_alive boolean? ping every 7 to 10.5 s; default true
+---@field serializer (fun(value: any): string)? covers data only, which travels as bin
+---@field deserializer (fun(bytes: string): any)?
+---@field strings "auto"|"str"|"bin"|nil how Lua strings are packed; default "auto"
+---@field overflow "disconnect"|"drop_new"|"block"|nil what befalls an own message for an edge at its hard mark
+---@field inbox_overflow chaski.inbox_overflow? default of subscriptions; "drop_new"
+---@field limits table<string, number>? seconds, bytes and counts: see the status for their names
+---@field status_extra (fun(node: chaski.node): table)? pairs added to every status
+
+---@alias chaski.inbox_overflow "drop_new"|"drop_old"|"disconnect"|"block"
+---@alias chaski.reconnect_policy fun(node: chaski.node, edge: chaski.edge, attempt: integer, previous: number?): number?
+---@alias chaski.handler fun(message: chaski.message, edge: chaski.edge)
+
+---@class chaski.subscribe_options
+---@field paired boolean?
+---@field concurrency integer? handlers at a time; default 1
+---@field inbox integer? messages that wait; default: the limit inbox_max
+---@field overflow chaski.inbox_overflow? what happens to a message for a full inbox
+
+---@alias chaski.event
+---| "edge_open" # (edge)
+---| "edge_closed" # (edge, reason, detail)
+---| "edge_failed" # (edge, reason, detail): an accepted connection that never became live
+---| "pause_writing" # (edge): above its high mark
+---| "resume_writing" # (edge): at its low mark again
+---| "edge_changed" # (edge): the peer's subscriptions, name or flags
+---| "undelivered" # ({ reason =, topic =, uuid =, edge = })
+---| "malformed_data" # (message, err, edge or nil)
+---| "handler_error" # (err, where)
+---| "stopped" # ()
+
+---@class chaski.subscription
+---@field active boolean
+---@field waiting integer messages in its inbox
+---@field topics string[]
+local subscription = {}
+
+--- Undo it. What waits in its inbox is told as undelivered; a handler under way goes on.
+function subscription:remove() end
+
+---@class chaski.node
+---@field name string
+---@field id string
+---@field ip string
+---@field port integer
+---@field address string "ip:port"
+---@field root boolean
+---@field ttl integer
+---@field origin integer 60 random bits of this start
+---@field running boolean
+---@field paired boolean it has a subscription, and every one is paired
+---@field subscriptions string[] sorted
+---@field edges chaski.edge[] live, in the order they became so
+---@field message_propagation boolean
+---@field messages_pool chaski.messages_pool
+---@field max_connections integer
+---@field reconnections integer
+---@field ledger table<string, integer> counters
+---@field limits table<string, { value: number, hits: integer }>
+---@field status table
+local node = {}
+
+--- Listen, again after a stop on the same port.
+---@return true?, chaski.error?
+function node:run() end
+
+--- Say goodbye, send what is queued, close. Suspends until that is done; the node's tasks end.
+---@param options { timeout: number? }? seconds; default 2
+---@return true
+function node:stop(options) end
+
+--- Suspends until the handshake is complete.
+---@param address string|chaski.node "host:port", "Name@host:port"
+---@param options { timeout: number? }? seconds; default: the limit connect_timeout
+---@return chaski.edge?, chaski.error?
+function node:connect(address, options) end
+
+---@param edge chaski.edge|string edge, "ip:port", or ip
+---@param port integer?
+---@return true?, chaski.error?
+function node:close_connection(edge, port) end
+
+---@param topics string|string[]
+---@param handler chaski.handler?
+---@param options chaski.subscribe_options?
+---@return chaski.subscription
+function node:subscribe(topics, handler, options) end
+
+--- Remove every subscription to these topics.
+---@param topics string|string[]
+function node:unsubscribe(topics) end
+
+---@param topic string
+---@return boolean
+function node:paired_for(topic) end
+
+--- Handle a command of the application's own; one handler a command.
+---@param command string
+---@param handler chaski.handler
+---@param options chaski.subscribe_options?
+---@return chaski.subscription
+function node:handle(command, handler, options) end
+
+--- for message, edge in node:messages("topic") do ... end; ends after timeout without a message, or with the node.
+---@param topics string|string[]
+---@param options { timeout: number?, inbox: integer?, overflow: chaski.inbox_overflow? }? seconds
+---@return fun(): chaski.message?, chaski.edge?
+function node:messages(topics, options) end
+
+---@param event chaski.event
+---@param fn function each call is a task
+---@return chaski.handle
+function node:on(event, fn) end
+
+--- Send to every edge that wants the topic. Suspends while every one of them is full.
+---@param topic string
+---@param data any
+---@param options { ttl: integer?, edge: chaski.edge? }?
+---@return true?, chaski.error?
+function node:publish(topic, data, options) end
+
+--- As publish, but never suspends: nil, err with code "full" instead.
+---@param topic string
+---@param data any
+---@param options { ttl: integer?, edge: chaski.edge? }?
+---@return true?, chaski.error?
+function node:try_publish(topic, data, options) end
+
+--- Send a command to one edge, or to all.
+---@param command string
+---@param data any
+---@param options { edge: chaski.edge?, topic: string? }?
+---@return true?, chaski.error?
+function node:write(command, data, options) end
+
+--- Send bytes that are one whole frame.
+---@param bytes string
+---@param options { edges: chaski.edge[]?, excluded_edges: chaski.edge[]? }?
+---@return true?, chaski.error?
+function node:write_data(bytes, options) end
+
+--- Pass a message on, ttl counted down, to all edges that want it but the one it came by.
+---@param message chaski.message
+---@param edge chaski.edge?
+---@return true?, chaski.error?
+function node:propagate(message, edge) end
+
+function node:enable_message_propagation() end
+function node:disable_message_propagation() end
+
+---@param command string
+---@return true?, chaski.error?
+function node:add_propagation_command(command) end
+
+---@param command string
+function node:remove_propagation_command(command) end
+
+---@param message chaski.message
+---@return string? frame, chaski.error?
+function node:serialize_message(message) end
+
+---@return string a random uuid
+function node:uuid() end
+
+---@param ip string ip, or "ip:port"
+---@param port integer?
+---@return chaski.edge?
+function node:get_edge(ip, port) end
+
+---@param name string
+---@return chaski.edge?
+function node:get_edge_by_name(name) end
+
+---@param peer string|chaski.node|chaski.edge
+---@return boolean
+function node:is_connected_to(peer) end
+
+---@return integer removed
+function node:remove_duplicated_connections() end
+
+--- Round trip in ms; without an edge: of every edge that answers, edge -> ms.
+---@param edge chaski.edge?
+---@param options { size: integer?, timeout: number?, latency_update: boolean? }? bytes, seconds
+---@return number|table<chaski.edge, number>|nil, chaski.error?
+function node:ping(edge, options) end
+
+--- Follow the node's policy of reconnecting, now.
+---@param edge chaski.edge
+---@return chaski.edge?, chaski.error?
+function node:try_to_reconnect(edge) end
+
+---@class chaski.edge
+---@field node chaski.node
+---@field name string the peer's
+---@field id string "" if it has none
+---@field ip string
+---@field port integer
+---@field address string "ip:port" as advertised
+---@field local_address string?
+---@field remote_address string? of the socket
+---@field dialled_address string? what connect was given
+---@field number integer
+---@field live boolean
+---@field dialled boolean by this node
+---@field writable boolean
+---@field paired boolean may be assigned
+---@field root boolean
+---@field propagates boolean
+---@field protocol integer 0: an original node
+---@field agent string
+---@field subscriptions string[] sorted
+---@field latency number ms, half a round trip
+---@field jitter number ms
+---@field rtt_min number ms
+---@field srtt number ms
+---@field ping_in_progress boolean
+---@field queued integer bytes
+---@field counters table<string, integer>
+---@field reason string? why it ended
+---@field detail string
+local edge = {}
+
+--- Close it with a goodbye.
+---@param reason string? default "closed"
+---@return true
+function edge:close(reason) end
+
+---@param options { size: integer?, timeout: number?, latency_update: boolean? }? bytes, seconds
+---@return number? ms, chaski.error?
+function edge:ping(options) end
+
+function edge:reset_latency() end
+
+---@param rtt number ms
+function edge:update_latency(rtt) end
+
+---@param topic string
+---@return boolean
+function edge:is_subscribed(topic) end
+
+---@class chaski.message
+---@field command string
+---@field topic string
+---@field data any decoded when first read; raises "malformed_data"; may be assigned
+---@field timestamp any chaski.timestamp
+---@field ttl integer as received
+---@field uuid string?
+---@field origin integer? of our own kind of uuid
+---@field seq integer?
+---@field bytes string data as it came
+---@field size integer bytes of data
+local message = {}
+
+---@return table
+function message:totable() end
+
+---@return integer ttl
+function message:decrement_ttl() end
+
+---@class chaski.messages_pool
+local pool = {}
+
+---@param id string an id that is there becomes the youngest
+function pool:append(id) end
+
+---@param id string
+---@return boolean
+function pool:contains(id) end
+
+---@return table<string, integer>
+function pool:stats() end
