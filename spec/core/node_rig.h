@@ -119,9 +119,15 @@ static inline void rig_on_stopped(void *user) {
   ((struct peer *)user)->stops++;
 }
 
-static const chaski_node_events rig_events = {rig_on_message, rig_on_command,     rig_on_live,
-                                              rig_on_closed,  rig_on_writable,    rig_on_changed,
-                                              rig_on_drained, rig_on_undelivered, rig_on_stopped};
+static const chaski_node_events rig_events = {.message = rig_on_message,
+                                              .command = rig_on_command,
+                                              .edge_live = rig_on_live,
+                                              .edge_closed = rig_on_closed,
+                                              .edge_writable = rig_on_writable,
+                                              .edge_changed = rig_on_changed,
+                                              .drained = rig_on_drained,
+                                              .undelivered = rig_on_undelivered,
+                                              .stopped = rig_on_stopped};
 
 static inline void rig_expire(void *user) {
   chaski_loop_expire(((struct rig *)user)->loop);
