@@ -30,6 +30,8 @@ end
 -- --- tests as tasks -------------------------------------------------------------------------------------------------
 
 local function left_behind(before)
+  collectgarbage() -- a stopped node is there until it is collected
+  collectgarbage()
   local now, left = core.counts(), {}
   for name, count in pairs(now) do
     if count > before[name] then left[#left + 1] = ("%d %s"):format(count - before[name], name) end
@@ -64,6 +66,7 @@ function helper.expect_errors(n) expected = n end
 -- Stops the loop when handles of the test's own keep it going for ever.
 local function watchdog(seconds)
   local timer, barked = uv.new_timer(), false
+  uv.update_time() -- the loop's clock stands still while it does not run
   timer:start(math.ceil(seconds * 1000), 0, function()
     barked = true
     uv.stop()

@@ -59,6 +59,31 @@ function methods:close_connection(edge, port)
   return nil, core.new_error("no_edge", "node:close_connection: there is no such live edge")
 end
 
+local connect_schema = {
+  { name = "timeout", kind = options.seconds(0, 1e9) },
+  { name = "paired", kind = options.text(1, 4096) },
+  { name = "report", kind = options.table },
+}
+
+--- With `paired` or `report` it is a dial-back: a report_paired goes first.
+local function dial_back(node, address, given)
+  local report = core.map {}
+  for key, value in pairs(given.report or {}) do
+    report[key] = value
+  end
+  report.paired = given.paired or report.paired
+  local edge, err = core.connect(node, address, { timeout = given.timeout }, report)
+  if edge then edge.paired = true end
+  return edge, err
+end
+
+function methods:connect(address, given)
+  if given == nil then return core.connect(self, address) end
+  given = options.check("node:connect", connect_schema, given)
+  if given.paired or given.report then return dial_back(self, address, given) end
+  return core.connect(self, address, given)
+end
+
 local function has_edge_to_id(node, id)
   for _, edge in ipairs(node.edges) do
     if edge.id == id then return true end

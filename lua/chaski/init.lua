@@ -8,6 +8,7 @@ require "chaski.send"
 require "chaski.edges"
 
 local ports = require "chaski.ports"
+local task = require "chaski.task"
 
 ---@class chaski
 local chaski = {
@@ -27,10 +28,10 @@ local chaski = {
   timestamp = core.timestamp,
   ext = core.ext,
 
-  spawn = core.spawn,
-  sleep = core.sleep,
-  every = require("chaski.tasks").every,
-  run = core.run,
+  spawn = task.spawn,
+  sleep = task.sleep,
+  every = task.every,
+  run = task.run,
 
   log = require "chaski.log",
   random = core.random,
@@ -47,8 +48,8 @@ core.on_shutdown(function()
   for i, node in ipairs(core.running_nodes()) do
     tasks[i] = core.spawn(node.stop, node)
   end
-  for _, task in ipairs(tasks) do
-    task:join()
+  for _, each in ipairs(tasks) do
+    each:join()
   end
 end)
 

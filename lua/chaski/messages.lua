@@ -32,7 +32,9 @@ local function add(node, topics, handler, given)
       state.paired[topic] = given.paired
     end
   end
-  return core.subscribe(node, topics, handler, given)
+  local subscription, why = core.subscribe(node, topics, handler, given)
+  if not subscription then error(why, 3) end -- add is not called as a tail call
+  return subscription
 end
 
 function methods:subscribe(topics, handler, given)
@@ -43,7 +45,7 @@ function methods:subscribe(topics, handler, given)
   topics = check_topics(where, topics)
   if handler ~= nil then check_function(where, handler) end
   given = options.check(where, options.subscription, given)
-  return add(self, topics, handler or "passive", given)
+  return (add(self, topics, handler or "passive", given))
 end
 
 function methods:unsubscribe(topics)
@@ -61,7 +63,7 @@ function methods:handle(command, handler, given)
   check_function(where, handler)
   given = options.check(where, options.subscription, given)
   given.command = true
-  return add(self, { command }, handler, given)
+  return (add(self, { command }, handler, given))
 end
 
 function methods:messages(topics, given)

@@ -1,6 +1,7 @@
 ---@meta
 -- meta.lua: the types of what C implements, for language servers. Never loaded.
 -- SPDX-License-Identifier: MIT
+-- luacheck: ignore
 
 ---@class chaski.error What stands after nil; tostring() reads well.
 ---@field code string stable name: "timeout", "refused", "full", "too_big", "no_edge", "stopped", ...
@@ -19,12 +20,13 @@
 ---@field ttl integer? hops of own messages, 1..64; default 64
 ---@field max_connections integer? edges for one topic beyond which a discovery is not accepted; default 5
 ---@field reconnections integer? attempts of the default policy after a loss; default 32, 0: none
----@field reconnect chaski.reconnect_policy|{ base: number?, cap: number? }|false|nil seconds; default { base = 0.5, cap = 30 }
+---@field reconnect chaski.reconnect_policy|{ base: number?, cap: number? }|false|nil s; 0.5 and 30
 ---@field messages_pool_maxsize integer? ids of other makers that are remembered; default 8192
 ---@field message_propagation boolean? pass messages on; default false
 ---@field keep_alive boolean? ping every 7 to 10.5 s; default true
 ---@field serializer (fun(value: any): string)? covers data only, which travels as bin
 ---@field deserializer (fun(bytes: string): any)?
+---@field udp boolean? a datagram socket on the same address and port; default true
 ---@field strings "auto"|"str"|"bin"|nil how Lua strings are packed; default "auto"
 ---@field overflow "disconnect"|"drop_new"|"block"|nil what befalls an own message for an edge at its hard mark
 ---@field inbox_overflow chaski.inbox_overflow? default of subscriptions; "drop_new"
@@ -32,7 +34,7 @@
 ---@field status_extra (fun(node: chaski.node): table)? pairs added to every status
 
 ---@alias chaski.inbox_overflow "drop_new"|"drop_old"|"disconnect"|"block"
----@alias chaski.reconnect_policy fun(node: chaski.node, edge: chaski.edge, attempt: integer, previous: number?): number?
+---@alias chaski.reconnect_policy fun(node: chaski.node, edge: chaski.edge, attempt: integer, last: number?): number?
 ---@alias chaski.handler fun(message: chaski.message, edge: chaski.edge)
 
 ---@class chaski.subscribe_options
@@ -51,6 +53,10 @@
 ---| "undelivered" # ({ reason =, topic =, uuid =, edge = })
 ---| "malformed_data" # (message, err, edge or nil)
 ---| "handler_error" # (err, where)
+---| "datagram" # (message, ip, port)
+---| "udp_open" # ()
+---| "udp_closed" # ()
+---| "udp_error" # (reason)
 ---| "stopped" # ()
 
 ---@class chaski.subscription
@@ -95,7 +101,8 @@ function node:stop(options) end
 
 --- Suspends until the handshake is complete.
 ---@param address string|chaski.node "host:port", "Name@host:port"
----@param options { timeout: number? }? seconds; default: the limit connect_timeout
+--- With `paired` or `report` it is a dial-back: a report_paired with that data goes first.
+---@param options { timeout: number?, paired: string?, report: table? }? seconds; default: the limit connect_timeout
 ---@return chaski.edge?, chaski.error?
 function node:connect(address, options) end
 
@@ -162,6 +169,14 @@ function node:write(command, data, options) end
 ---@param options { edges: chaski.edge[]?, excluded_edges: chaski.edge[]? }?
 ---@return true?, chaski.error?
 function node:write_data(bytes, options) end
+
+--- Send one datagram, best effort: no more than 1200 bytes.
+---@param command string
+---@param data any
+---@param ip string numeric
+---@param port integer
+---@return true?, chaski.error?
+function node:send_udp_message(command, data, ip, port) end
 
 --- Pass a message on, ttl counted down, to all edges that want it but the one it came by.
 ---@param message chaski.message

@@ -66,7 +66,7 @@ function fields.status(node)
 end
 
 local function new(given)
-  local checked = options.check_node(given, 3)
+  local checked = options.check_node(given, 2)
   local state = { options = checked, listeners = {}, paired = {}, redialling = {} }
   local node, err = core.new_node(checked, state)
   if not node then return nil, err end

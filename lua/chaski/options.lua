@@ -40,12 +40,8 @@ end
 --- A value as error messages show it: string 'abc', number 3.5, table.
 function M.describe(value)
   local kind = math.type(value) or type(value)
-  if kind == "string" then
-    return ("string '%s'"):format(#value <= 40 and value or value:sub(1, 37) .. "...")
-  end
-  if kind == "integer" or kind == "float" or kind == "boolean" then
-    return ("%s %s"):format(kind, value)
-  end
+  if kind == "string" then return ("string '%s'"):format(#value <= 40 and value or value:sub(1, 37) .. "...") end
+  if kind == "integer" or kind == "float" or kind == "boolean" then return ("%s %s"):format(kind, value) end
   local meta = kind == "userdata" and getmetatable(value)
   return meta and meta.__name or kind
 end
@@ -259,6 +255,7 @@ M.node = {
   { name = "messages_pool_maxsize", kind = M.integer(1, 1000000) },
   { name = "message_propagation", kind = M.boolean, default = false },
   { name = "keep_alive", kind = M.boolean, default = true },
+  { name = "udp", kind = M.boolean, default = true },
   { name = "serializer", kind = M.func },
   { name = "deserializer", kind = M.func },
   { name = "overflow", kind = M.one_of("disconnect", "drop_new", "block"), default = "disconnect" },

@@ -1,4 +1,4 @@
--- reconnect.lua: the default policy of reconnecting, decorrelated jitter (a random delay between the base and three times
+-- reconnect.lua: the default policy of reconnecting, decorrelated jitter (a random delay between the base and thrice
 -- the delay before), and the loop that follows a policy. A policy is a function
 --   (node, edge, attempt, previous delay or nil) -> seconds to wait before this attempt, or nil to give up.
 -- SPDX-License-Identifier: MIT
@@ -7,7 +7,7 @@ local options = require "chaski.options"
 
 local M = {}
 
--- Ends after which the peer may well be there again. Not: goodbye, closed, duplicate, replaced, self, protocol, malformed.
+-- Ends after which the peer may well be there again. Not: goodbye, closed, duplicate, replaced, self, protocol, ...
 local worth_a_try = {
   lost = true,
   reset = true,
@@ -65,10 +65,12 @@ end
 function M.follow(node, edge)
   local state = core.node_state(node)
   local address = edge.dialled_address or edge.address
-  if state.redialling[address] then return nil, core.new_error("live", "the node is already reconnecting to " .. address) end
+  if state.redialling[address] then
+    return nil, core.new_error("live", "the node is already reconnecting to " .. address)
+  end
   if not state.policy then return nil, core.new_error("forbidden", "the node's option reconnect is false") end
   state.redialling[address] = true
-  local done <close> = setmetatable({}, {
+  local _ <close> = setmetatable({}, {
     __close = function()
       state.redialling[address] = nil
     end,

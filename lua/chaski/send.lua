@@ -42,6 +42,10 @@ function methods:write(command, data, given)
   return core.write(self, command, value, given)
 end
 
+function methods:send_udp_message(command, data, ip, port)
+  return core.send_datagram(self, command, data, ip, port)
+end
+
 function methods:propagate(message, edge)
   if not core.message_assigned(message) then return core.propagate(self, message, edge) end
   local ok, value = encode(self, message.data)

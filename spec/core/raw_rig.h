@@ -9,7 +9,6 @@
 #include "../../src/core/mp.h"
 
 #define RAWS_MAX 320
-#define RAW_NONE "\xc0"
 
 enum raw_kind { RAW_HANDSHAKE, RAW_BACK, RAW_PING, RAW_PONG, RAW_SUBSCRIPTIONS, RAW_MESSAGE, RAW_OTHER, RAW_KINDS };
 
@@ -18,7 +17,7 @@ struct raw {
   chaski_stream *stream; /* NULL: closed */
   chaski_listener *listener;
   uint16_t port; /* of the listener; what it tells of itself */
-  bool connected, ended, waiting, dialled;
+  bool connected, ended, waiting, closing, dialled, forgotten;
   int status, end_status;
   uint8_t *out; /* what waits to leave */
   size_t out_len, out_off;
@@ -54,7 +53,7 @@ static inline struct raw *raw_new(const char *ip) {
 
 /* --- sending ------------------------------------------------------------------------------------------------ */
 static inline void raw_flush(struct raw *r) {
-  if (!r->stream || !r->connected || r->waiting || r->ended || r->out_off == r->out_len) return;
+  if (!r->stream || r->closing || !r->connected || r->waiting || r->ended || r->out_off == r->out_len) return;
   chaski_slice s = chaski_slice_of(r->out + r->out_off, r->out_len - r->out_off);
   int64_t n = raw_transport()->write(r->stream, &s, 1);
   if (n < 0) return;
@@ -227,8 +226,9 @@ static inline void raw_receive(struct raw *r, const chaski_frame *frame) {
   enum raw_kind kind = RAW_HANDSHAKE;
   while (kind < RAW_OTHER && !chaski_slice_equal(m.command, chaski_slice_str(names[kind]))) kind++;
   r->got[kind]++;
-  chaski__mp_field f[] = {{"handshake_id", WANT_STR}, {"response", WANT_BOOL}, {"bye", WANT_STR},
-                          {"ping_id", WANT_STR},      {"dummy_data", WANT_BIN}, {"id", WANT_STR}};
+  chaski__mp_field f[] = {{.key = "handshake_id", .want = WANT_STR}, {.key = "response", .want = WANT_BOOL},
+                          {.key = "bye", .want = WANT_STR},          {.key = "ping_id", .want = WANT_STR},
+                          {.key = "dummy_data", .want = WANT_BIN},   {.key = "id", .want = WANT_STR}};
   if (kind < RAW_MESSAGE) assert_null(chaski__mp_fields(m.data, f, sizeof f / sizeof *f, &key));
   if (kind == RAW_HANDSHAKE) {
     raw_text(&f[0], r->handshake_id, sizeof r->handshake_id);
@@ -277,15 +277,15 @@ static inline void raw_on_written(void *user, int status) {
 static inline void raw_on_closed(void *user) {
   struct raw *r = user;
   r->stream = NULL;
-  r->waiting = false;
+  r->waiting = r->closing = false;
 }
 
 static const chaski_stream_events raw_events = {raw_on_connected, raw_on_data, raw_on_end, raw_on_written,
                                                 raw_on_closed};
 
 static inline void raw_close(struct raw *r) {
-  if (r->stream && !r->python) r->ended = true;
-  if (r->stream) raw_transport()->close(r->stream);
+  if (r->stream && !r->closing) raw_transport()->close(r->stream);
+  r->closing = r->stream != NULL;
   r->connected = false;
 }
 
@@ -379,7 +379,8 @@ static inline int raw_setup(void **state) {
 /* One connection is over for the test; its place may be used again. */
 static inline void raw_forget(struct raw *r) {
   raw_close(r);
-  if (r->listener) raw_transport()->listener_close(r->listener);
+  if (r->listener && !r->forgotten) raw_transport()->listener_close(r->listener);
+  r->forgotten = true;
 }
 
 static inline bool raw_is_gone(void *arg) {

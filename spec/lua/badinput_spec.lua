@@ -52,59 +52,105 @@ local function without(methods, ...)
 end
 
 describe("nonsense", function()
-  it("given to the methods of a node does no harm", test(function()
-    local a, b = nodes.pair()
-    call_with_nonsense(without(core.node_methods, "stop", "run", "messages", "connect"), function() return a end)
-    assert.is_true(a.running)
-    assert.is_true(b.running)
-    assert.is_true(#a.edges <= 1)
-  end, 30))
+  it(
+    "given to the methods of a node does no harm",
+    test(function()
+      local a, b = nodes.pair()
+      call_with_nonsense(without(core.node_methods, "stop", "run", "messages", "connect"), function()
+        return a
+      end)
+      assert.is_true(a.running)
+      assert.is_true(b.running)
+      assert.is_true(#a.edges <= 1)
+    end, 30)
+  )
 
-  it("given to the methods of an edge does no harm", test(function()
-    local _, _, edge = nodes.pair()
-    call_with_nonsense(without(core.edge_methods, "close"), function() return edge end)
-    assert.is_true(edge.live)
-  end, 30))
+  it(
+    "given to the methods of an edge does no harm",
+    test(function()
+      local _, _, edge = nodes.pair()
+      call_with_nonsense(without(core.edge_methods, "close"), function()
+        return edge
+      end)
+      assert.is_true(edge.live)
+    end, 30)
+  )
 
-  it("given to getters does no harm", test(function()
-    for _, getters in ipairs { core.node_fields, core.edge_fields, core.subscription_fields } do
-      for _, getter in pairs(getters) do
-        for _, value in ipairs(nonsense) do
-          assert.is_false(pcall(getter, value))
+  it(
+    "given to getters does no harm",
+    test(function()
+      for _, getters in ipairs { core.node_fields, core.edge_fields, core.subscription_fields } do
+        for _, getter in pairs(getters) do
+          for _, value in ipairs(nonsense) do
+            assert.is_false(pcall(getter, value))
+          end
         end
       end
-    end
-  end))
+    end)
+  )
 
-  it("given to functions of the module does no harm", test(function()
-    for _, name in ipairs { "node", "message", "messages_pool", "address", "get_free_port", "is_port_available", "every" } do
-      for _, value in ipairs(nonsense) do
-        local ok, result = pcall(chaski[name], value)
-        if ok and name == "node" and result then result:stop() end
+  it(
+    "given to functions of the module does no harm",
+    test(function()
+      for _, name in ipairs { "node", "message", "messages_pool", "address", "get_free_port", "is_port_available" } do
+        for _, value in ipairs(nonsense) do
+          local ok, result = pcall(chaski[name], value)
+          if ok and name == "node" and result then result:stop() end
+        end
       end
-    end
-  end))
+    end)
+  )
 
-  it("as an object of another kind is refused by name", test(function()
-    local a, _, edge = nodes.pair()
-    assert.error_matches(function() a.stop(edge) end, "chaski.node expected")
-    assert.error_matches(function() edge.close(a) end, "chaski.edge expected")
-    assert.error_matches(function() a:publish(1, 2) end, "string expected")
-    assert.error_matches(function() a:publish("x", 1, { edge = a }) end, "expected edge")
-    assert.error_matches(function() a:publish("x", 1, { edges = 1 }) end, "did you mean 'edge'")
-    assert.error_matches(function() a:connect(7) end, "address")
-    assert.error_matches(function() a:subscribe("x", 7) end, "expected a function")
-    assert.error_matches(function() a:subscribe({ 1 }, print) end, "expected a topic or a list of topics")
-    assert.error_matches(function() a:subscribe("x", print, { concurency = 2 }) end, "did you mean 'concurrency'")
-    assert.error_matches(function() a:subscribe(("x"):rep(300), print) end, "node:subscribe: topic")
-    assert.error_matches(function() a:stop { timeout = -1 } end, "seconds")
-    assert.error_matches(function() edge:close "because" end, "invalid option 'because'")
-  end))
+  it(
+    "as an object of another kind is refused by name",
+    test(function()
+      local a, _, edge = nodes.pair()
+      assert.error_matches(function()
+        a.stop(edge)
+      end, "chaski.node expected")
+      assert.error_matches(function()
+        edge.close(a)
+      end, "chaski.edge expected")
+      assert.error_matches(function()
+        a:publish(1, 2)
+      end, "string expected")
+      assert.error_matches(function()
+        a:publish("x", 1, { edge = a })
+      end, "expected edge")
+      assert.error_matches(function()
+        a:publish("x", 1, { edges = 1 })
+      end, "did you mean 'edge'")
+      assert.error_matches(function()
+        a:connect(7)
+      end, "address")
+      assert.error_matches(function()
+        a:subscribe("x", 7)
+      end, "expected a function")
+      assert.error_matches(function()
+        a:subscribe({ 1 }, print)
+      end, "expected a topic or a list of topics")
+      assert.error_matches(function()
+        a:subscribe("x", print, { concurency = 2 })
+      end, "did you mean 'concurrency'")
+      assert.error_matches(function()
+        a:subscribe(("x"):rep(300), print)
+      end, "node:subscribe: topic")
+      assert.error_matches(function()
+        a:stop { timeout = -1 }
+      end, "seconds")
+      assert.error_matches(function()
+        edge:close "because"
+      end, "invalid option 'because'")
+    end)
+  )
 
-  it("as bytes of a frame is refused", test(function()
-    local a = nodes.pair()
-    for _, bytes in ipairs { "", "x", ("\0"):rep(8), ("\xff"):rep(100) } do
-      assert.equal("malformed", select(2, a:write_data(bytes)).code)
-    end
-  end))
+  it(
+    "as bytes of a frame is refused",
+    test(function()
+      local a = nodes.pair()
+      for _, bytes in ipairs { "", "x", ("\0"):rep(8), ("\xff"):rep(100) } do
+        assert.equal("malformed", select(2, a:write_data(bytes)).code)
+      end
+    end)
+  )
 end)

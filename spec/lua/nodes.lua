@@ -36,17 +36,22 @@ end
 function M.pair(options_a, options_b)
   local a, b = M.node("a", options_a), M.node("b", options_b)
   local edge = assert(a:connect(b))
-  helper.eventually(function() return #b.edges == 1 end, "b has the edge")
+  helper.eventually(function()
+    return #b.edges == 1
+  end, "b has the edge")
   return a, b, edge, b.edges[1]
 end
 
 --- Collect what is pushed; wait(n) gives the list when it has n entries.
 function M.collector()
   local list = {}
-  return list, function(n, what)
-    helper.eventually(function() return #list >= n end, what or (n .. " entries"))
-    return list
-  end
+  return list,
+    function(n, what)
+      helper.eventually(function()
+        return #list >= n
+      end, what or (n .. " entries"))
+      return list
+    end
 end
 
 return M

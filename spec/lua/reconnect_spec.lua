@@ -29,75 +29,118 @@ describe("the default policy", function()
 end)
 
 describe("a node", function()
-  it("dials again after a loss until the peer is back", test(function()
-    local b = nodes.node "b"
-    local attempts = {}
-    local a = nodes.node("a", {
-      reconnect = function(_, edge, attempt, previous)
-        attempts[#attempts + 1] = { edge.name, attempt, previous }
-        return 0.01
-      end,
-    })
-    assert(a:connect(b))
-    local port = b.port
-    kill(b)
-    eventually(function() return #attempts >= 2 end, "two attempts")
-    assert.is_true(a.status.reconnecting)
-    assert.same({ "b", 1 }, attempts[1])
-    assert.same({ "b", 2, 0.01 }, attempts[2])
-    local again = nodes.node("b2", { port = port })
-    eventually(function() return a:get_edge_by_name "b2" end, "the edge is back")
-    eventually(function() return not a.status.reconnecting end, "it is over")
-    assert.is_true(again.running)
-  end))
+  it(
+    "dials again after a loss until the peer is back",
+    test(function()
+      local b = nodes.node "b"
+      local attempts = {}
+      local a = nodes.node("a", {
+        reconnect = function(_, edge, attempt, previous)
+          attempts[#attempts + 1] = { edge.name, attempt, previous }
+          return 0.01
+        end,
+      })
+      assert(a:connect(b))
+      local port = b.port
+      kill(b)
+      eventually(function()
+        return #attempts >= 2
+      end, "two attempts")
+      assert.is_true(a.status.reconnecting)
+      assert.same({ "b", 1 }, attempts[1])
+      assert.same({ "b", 2, 0.01 }, attempts[2])
+      local again = nodes.node("b2", { port = port })
+      eventually(function()
+        return a:get_edge_by_name "b2"
+      end, "the edge is back")
+      eventually(function()
+        return not a.status.reconnecting
+      end, "it is over")
+      assert.is_true(again.running)
+    end)
+  )
 
-  it("does not dial again after a goodbye", test(function()
-    local asked = false
-    local b = nodes.node "b"
-    local a = nodes.node("a", {
-      reconnect = function()
-        asked = true
-        return 0
-      end,
-    })
-    assert(a:connect(b))
-    eventually(function() return #b.edges == 1 end, "b has the edge too")
-    b:stop()
-    eventually(function() return #a.edges == 0 end, "the edge is gone")
-    chaski.sleep(0.01)
-    assert.is_false(asked)
-  end))
+  it(
+    "does not dial again after a goodbye",
+    test(function()
+      local asked = false
+      local b = nodes.node "b"
+      local a = nodes.node("a", {
+        reconnect = function()
+          asked = true
+          return 0
+        end,
+      })
+      assert(a:connect(b))
+      eventually(function()
+        return #b.edges == 1
+      end, "b has the edge too")
+      b:stop()
+      eventually(function()
+        return #a.edges == 0
+      end, "the edge is gone")
+      chaski.sleep(0.01)
+      assert.is_false(asked)
+    end)
+  )
 
-  it("gives up when the policy says so, or its node stops", test(function()
-    local b = nodes.node "b"
-    local a = nodes.node("a", { reconnect = function(_, _, attempt) return attempt < 3 and 0.001 or nil end })
-    local edge = assert(a:connect(b))
-    kill(b)
-    eventually(function() return not edge.live end)
-    eventually(function() return not a.status.reconnecting end, "it gave up")
+  it(
+    "gives up when the policy says so, or its node stops",
+    test(function()
+      local b = nodes.node "b"
+      local a = nodes.node("a", {
+        reconnect = function(_, _, attempt)
+          return attempt < 3 and 0.001 or nil
+        end,
+      })
+      local edge = assert(a:connect(b))
+      kill(b)
+      eventually(function()
+        return not edge.live
+      end)
+      eventually(function()
+        return not a.status.reconnecting
+      end, "it gave up")
 
-    local c = nodes.node "c"
-    local d = nodes.node("d", { reconnect = function() return 60 end })
-    assert(d:connect(c))
-    kill(c)
-    eventually(function() return d.status.reconnecting end, "it waits")
-    d:stop()
-    eventually(function() return not d.status.reconnecting end, "it is over")
-  end))
+      local c = nodes.node "c"
+      local d = nodes.node("d", {
+        reconnect = function()
+          return 60
+        end,
+      })
+      assert(d:connect(c))
+      kill(c)
+      eventually(function()
+        return d.status.reconnecting
+      end, "it waits")
+      d:stop()
+      eventually(function()
+        return not d.status.reconnecting
+      end, "it is over")
+    end)
+  )
 
-  it("reconnects when the script asks", test(function()
-    local a, b = nodes.node("a", { reconnect = { base = 0.001, cap = 0.01 } }), nodes.node "b"
-    local edge = assert(a:connect(b))
-    edge:close()
-    eventually(function() return not edge.live and #b.edges == 0 end)
-    local again = assert(a:try_to_reconnect(edge))
-    assert.is_true(again.live)
-    assert.equal("b", again.name)
-    assert.not_equal(edge, again)
-  end))
+  it(
+    "reconnects when the script asks",
+    test(function()
+      local a, b = nodes.node("a", { reconnect = { base = 0.001, cap = 0.01 } }), nodes.node "b"
+      local edge = assert(a:connect(b))
+      edge:close()
+      eventually(function()
+        return not edge.live and #b.edges == 0
+      end)
+      local again = assert(a:try_to_reconnect(edge))
+      assert.is_true(again.live)
+      assert.equal("b", again.name)
+      assert.not_equal(edge, again)
+    end)
+  )
 
-  it("does not, when the option is false", test(function()
-    local a, _, edge = nodes.pair()
-    assert.equal("forbidden", select(2, a:try_to_reconnect(edge)).code)
-  end))
+  it(
+    "does not, when the option is false",
+    test(function()
+      local a, _, edge = nodes.pair()
+      assert.equal("forbidden", select(2, a:try_to_reconnect(edge)).code)
+    end)
+  )
 end)

@@ -10,7 +10,7 @@ void chaski__buf_free(chaski__buf *b) {
 
 uint8_t *chaski__buf_reserve(chaski__buf *b, size_t n) {
   if (b->failed) return NULL;
-  if (n <= b->cap - b->len) return b->ptr + b->len;
+  if (b->ptr && n <= b->cap - b->len) return b->ptr + b->len;
   size_t cap = b->cap ? b->cap : 256;
   while (cap - b->len < n) {
     if (cap > SIZE_MAX / 2) goto fail;
@@ -27,8 +27,8 @@ fail:
 }
 
 void chaski__buf_append(chaski__buf *b, const void *bytes, size_t len) {
-  uint8_t *to = chaski__buf_reserve(b, len);
+  uint8_t *to = len ? chaski__buf_reserve(b, len) : NULL;
   if (!to) return;
-  if (len) memcpy(to, bytes, len);
+  memcpy(to, bytes, len);
   b->len += len;
 }

@@ -97,7 +97,7 @@ static void on_closed(void *user) {
 
 static const chaski_udp_events udp_events = {on_datagram, on_error, on_closed};
 
-int chaski__udp_open(chaski_node *node, uint16_t port) {
+int chaski__node_udp_open(chaski_node *node, uint16_t port) {
   const chaski_env *env = &node->loop->env;
   int r = env->transport->udp_open(env->ctx, node->ip, port, &udp_events, node, &node->udp);
   if (r != CHASKI_OK) {
@@ -109,7 +109,7 @@ int chaski__udp_open(chaski_node *node, uint16_t port) {
   return CHASKI_OK;
 }
 
-void chaski__udp_tell(chaski_timer *t) {
+void chaski__node_udp_tell(chaski_timer *t) {
   chaski_node *node = (chaski_node *)(void *)((char *)t - offsetof(chaski_node, udp_timer));
   if (node->events.udp) node->events.udp(node->user, true, CHASKI_OK);
 }

@@ -354,6 +354,11 @@ static void receive_handshake(chaski__link *link, const chaski_message *m) {
   }
 }
 
+static uint64_t mix(uint64_t hash, chaski_slice raw) { /* FNV-1a */
+  for (size_t i = 0; i < raw.len; i++) hash = (hash ^ raw.ptr[i]) * UINT64_C(0x100000001b3);
+  return hash;
+}
+
 const char *chaski__edge_identify(chaski_edge *edge, const chaski__mp_field *name, const chaski__mp_field *ip,
                                   const chaski__mp_field *port, const chaski__mp_field *subscriptions) {
   char host[CHASKI_HOST_MAX];
@@ -362,6 +367,10 @@ const char *chaski__edge_identify(chaski_edge *edge, const chaski__mp_field *nam
     return "bad name";
   if (ip->value.bytes.len >= CHASKI_HOST_MAX || memchr(ip->value.bytes.ptr, 0, ip->value.bytes.len)) return "bad ip";
   if (port->value.u > 65535) return "bad port";
+  uint64_t told = mix(mix(mix(UINT64_C(0xcbf29ce484222325), name->value.raw), ip->value.raw), port->value.raw);
+  if (subscriptions->present) told = mix(told, subscriptions->value.raw);
+  if (told == edge->told) return NULL;
+  edge->told = told;
   if (!chaski__set_text(&edge->name, name->value.bytes) || !chaski__set_text(&edge->ip, ip->value.bytes))
     return "out of memory";
   edge->port = (uint16_t)port->value.u;

@@ -121,7 +121,7 @@ struct chaski_edge {
   chaski__buf report; /* dialling: data of the report_paired that goes first; accepted: the frame that came early */
   chaski__topic **topics;
   uint32_t topic_count;
-  size_t live_index; /* in node->live */
+  uint64_t told; /* hash of what the peer last told of itself */
   chaski_timer tell; /* its end is told at the next turn; holds the edge meanwhile */
   void *user;
   chaski_edge *prev, *next; /* in node->edges */
@@ -238,8 +238,7 @@ void chaski__pings_end(chaski_edge *edge, int reason);
 void chaski__pings_drop(chaski_edge *edge); /* silently */
 
 /* --- send.c ------------------------------------------------------------------------------------------------- */
-/* Queue a protocol command for a link, before or after it is live. CHASKI_OK, ENOMEM, ESLOW (the queue is at its hard
- * mark: the peer asks and does not read). Frees data. */
+/* Queue a protocol command for a link, before or after it is live. CHASKI_OK, ENOMEM. Frees data. */
 int chaski__send_command(chaski__link *link, const char *command, chaski__buf *data);
 void chaski__uuid_of_control(chaski_node *node, char out[CHASKI_UUID_TEXT], uint64_t *number);
 /* After the queue of an edge has shrunk or grown: choke or unchoke it and tell. */
@@ -258,8 +257,8 @@ bool chaski__is_protocol_command(chaski_slice command);
 void chaski__receive_report(chaski__link *link);
 
 /* --- datagram.c --------------------------------------------------------------------------------------------- */
-int chaski__udp_open(chaski_node *node, uint16_t port);
-void chaski__udp_tell(chaski_timer *t); /* node->udp_timer: the socket is open */
+int chaski__node_udp_open(chaski_node *node, uint16_t port);
+void chaski__node_udp_tell(chaski_timer *t); /* node->udp_timer: the socket is open */
 void chaski__sources_free(chaski_node *node);
 
 /* --- edge.c ------------------------------------------------------------------------------------------------- */

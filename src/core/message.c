@@ -208,9 +208,12 @@ int chaski_message_read(const chaski_frame *frame, chaski_message *out, const ch
 
 int chaski_message_read_datagram(chaski_slice bytes, chaski_message *out, const char **why) {
   *out = (chaski_message){.ttl = CHASKI_TTL_MAX};
-  *why = read_map(bytes, out);
-  if (!*why && out->command.len == 0) *why = "envelope: empty command";
-  return *why ? CHASKI_EMALFORMED : CHASKI_OK;
+  const char *wrong = read_map(bytes, out);
+  if (!wrong && out->command.len == 0) wrong = "envelope: empty command";
+  *why = wrong ? wrong : "";
+  if (wrong) return CHASKI_EMALFORMED;
+  out->ours = chaski_uuid_parse(out->uuid, &out->origin, &out->seq);
+  return CHASKI_OK;
 }
 
 int chaski_message_read_bytes(chaski_slice bytes, chaski_message *out, const char **why) {

@@ -63,7 +63,7 @@ static bool build(chaski_node *node, const chaski_node_options *o) {
   chaski_timer_init(&node->stop_timer, on_stop_timer);
   chaski_timer_init(&node->topics_timer, on_topics_timer);
   chaski_timer_init(&node->notice_timer, chaski__notices_tell);
-  chaski_timer_init(&node->udp_timer, chaski__udp_tell);
+  chaski_timer_init(&node->udp_timer, chaski__node_udp_tell);
   chaski_timer_init(&node->reaper, reap);
   node->pool = chaski_pool_new(o->limits.messages_pool_maxsize, CHASKI_ORIGINS_MAX);
   return node->pool && name_it(node, o) &&
@@ -211,7 +211,7 @@ static int listen_on(chaski_node *node, uint16_t port) {
     return r;
   }
   node->handles++;
-  if (node->with_udp) r = chaski__udp_open(node, env->transport->listener_port(node->listener));
+  if (node->with_udp) r = chaski__node_udp_open(node, env->transport->listener_port(node->listener));
   if (r != CHASKI_OK) close_sockets(node);
   return r;
 }

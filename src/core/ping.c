@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
-#define PINGS_MAX 64 /* under way on one edge */
+#define PINGS_MAX 64   /* under way on one edge */
+#define EARLY_FRAMES 4 /* of preauth_max: what may wait for a peer before the handshake is complete */
 
 static void finish(chaski__ping *ping, int status, double rtt_ms) {
   chaski_edge *edge = ping->edge;
@@ -78,6 +79,13 @@ int chaski_edge_ping(chaski_edge *edge, size_t size, bool latency_update, uint64
 /* --- answering ---------------------------------------------------------------------------------------------- */
 enum { F_PING_ID, F_LATENCY_UPDATE, F_DUMMY_DATA, F_NAME, F_IP, F_PORT, F_SUBSCRIPTIONS, F_ALL };
 
+/* Is there room for an answer? A peer may ask much and read nothing; before the handshake it gets little. */
+static bool has_room(const chaski__link *link, size_t len) {
+  const chaski_limits *l = &link->node->limits;
+  uint64_t most = link->state == LINK_NEW ? EARLY_FRAMES * l->preauth_max : l->queue_hard;
+  return link->out.bytes + len <= most;
+}
+
 static void send_pong(chaski__link *link, const chaski__mp_field *f, const chaski_message *m) {
   chaski__buf b = {0};
   bool ours = link->edge->protocol != 0; /* who is told of subscriptions as they change needs no list here */
@@ -86,6 +94,10 @@ static void send_pong(chaski__link *link, const chaski__mp_field *f, const chask
   if (dummy.len > most) {
     CHASKI__HIT(link->node, ping_echo_max);
     dummy.len = most;
+  }
+  if (!has_room(link, dummy.len)) {
+    link->node->counters.dropped++;
+    return;
   }
   chaski__mp_put_map(&b, ours ? 7 : 8);
   chaski__mp_put_key(&b, "source_timestamp");
@@ -149,6 +161,7 @@ void chaski__pong_receive(chaski__link *link, const chaski_message *m) {
     link->node->counters.ignored++;
     return;
   }
+  uint64_t told = edge->told;
   const char *wrong = update_identity(link, f);
   if (wrong) {
     chaski__link_fail(link, CHASKI_EPROTOCOL, wrong);
@@ -158,4 +171,6 @@ void chaski__pong_receive(chaski__link *link, const chaski_message *m) {
   if (link->loop->now < ping->sent) rtt_ms = 0;
   if (ping->latency_update) chaski_latency_sample(&edge->latency, rtt_ms);
   finish(ping, CHASKI_OK, rtt_ms);
+  bool changed = edge->told != told && edge->state == EDGE_LIVE;
+  if (changed && link->node->events.edge_changed) link->node->events.edge_changed(link->node->user, edge);
 }

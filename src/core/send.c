@@ -3,7 +3,6 @@
 #include "internal.h"
 
 #define PUSH_BYTES CHASKI_BLOCK_SIZE /* queued before the turn ends: written at once, so that the peer starts early */
-#define EARLY_FRAMES 4               /* of preauth_max: what may wait for a peer before the handshake is complete */
 #define NOTICES_MAX 1024             /* told a turn; the counters go on counting */
 
 static const chaski_slice message_command = {(const uint8_t *)"ChaskiMessage", 13};
@@ -35,20 +34,11 @@ static chaski_envelope control_envelope(chaski_node *node, chaski_slice command,
       .command = command, .topic = topic, .ttl = node->ttl, .origin = node->control_origin, .seq = ++node->control_seq};
 }
 
-/* Who has not shaken hands yet gets little room: it may ask much and read nothing. */
-static size_t room(const chaski__link *link) {
-  const chaski_limits *l = &link->node->limits;
-  size_t most = link->state == LINK_NEW ? EARLY_FRAMES * l->preauth_max : l->queue_hard;
-  return most > link->out.bytes ? most - link->out.bytes : 0;
-}
-
 int chaski__send_command(chaski__link *link, const char *command, chaski__buf *data) {
   chaski__span span;
   int r = CHASKI_ENOMEM;
   chaski_envelope e = control_envelope(link->node, chaski_slice_str(command), chaski_slice_of(NULL, 0));
-  if (!data->failed && data->len > room(link)) {
-    r = CHASKI_ESLOW;
-  } else if (!data->failed && encode(link->loop, &e, chaski__buf_slice(data), &span)) {
+  if (!data->failed && encode(link->loop, &e, chaski__buf_slice(data), &span)) {
     r = chaski__link_send(link, &span);
     drop_span(link->loop, &span);
   }
@@ -285,6 +275,14 @@ static bool listed(chaski_edge *const *edges, size_t n, const chaski_edge *edge)
   return false;
 }
 
+/* What was sent is not to be delivered here when it comes back. */
+static void remember(chaski_node *node, const chaski_message *m) {
+  if (m->ours)
+    chaski_pool_check(node->pool, m->origin, m->seq, 0);
+  else if (m->uuid.len)
+    chaski_pool_check_id(node->pool, m->uuid, 0);
+}
+
 int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *const *edges, size_t n,
                            chaski_edge *const *excluded, size_t n_excluded) {
   chaski_message m;
@@ -302,6 +300,7 @@ int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *c
   for (size_t i = 0; n == 0 && i < node->live_count; i++)
     if (!listed(excluded, n_excluded, node->live[i])) enqueue(node->live[i], &o);
   drop_span(node->loop, &span);
+  if (o.queued) remember(node, &m);
   return o.queued ? CHASKI_OK : o.refused;
 }
 

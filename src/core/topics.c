@@ -3,7 +3,8 @@
 
 chaski__topic *chaski__topic_find(const chaski__topics *t, chaski_slice name) {
   chaski__topic *topic;
-  HASH_FIND(hh, t->table, name.ptr, name.len, topic);
+  const void *bytes = name.len ? (const void *)name.ptr : ""; /* an empty slice may point nowhere */
+  HASH_FIND(hh, t->table, bytes, name.len, topic);
   return topic;
 }
 
@@ -12,7 +13,7 @@ chaski__topic *chaski__topic_intern(chaski__topics *t, chaski_slice name) {
   if (topic) return topic;
   topic = chaski__calloc(1, sizeof *topic + name.len + 1);
   if (!topic) return NULL;
-  memcpy(topic->name, name.ptr, name.len);
+  if (name.len) memcpy(topic->name, name.ptr, name.len);
   topic->len = name.len;
   HASH_ADD_KEYPTR(hh, t->table, topic->name, topic->len, topic);
   if (topic->hh.tbl) {

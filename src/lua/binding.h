@@ -43,6 +43,10 @@ void chaski__waiters_wake(chaski_waiter **list, int (*push)(lua_State *co, void 
   X(UNDELIVERED, "undelivered")                                                                                        \
   X(MALFORMED_DATA, "malformed_data")                                                                                  \
   X(HANDLER_ERROR, "handler_error")                                                                                    \
+  X(DATAGRAM, "datagram")                                                                                              \
+  X(UDP_OPEN, "udp_open")                                                                                              \
+  X(UDP_CLOSED, "udp_closed")                                                                                          \
+  X(UDP_ERROR, "udp_error")                                                                                            \
   X(STOPPED, "stopped")
 
 enum chaski_lua_event {

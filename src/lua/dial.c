@@ -68,29 +68,39 @@ static bool read_address(lua_State *L, chaski_address *out) {
   return false;
 }
 
-static int start_dial(lua_State *L, chaski_lua_node *n, const chaski_address *address, uint64_t timeout) {
+static int start_dial(lua_State *L, chaski_lua_node *n, const chaski_address *address, uint64_t timeout,
+                      chaski_slice report) {
   struct dial *d = chaski__waiter_new(L, n->rt, &n->operations, sizeof *d);
   char text[WHAT_MAX] = "node:connect ";
   int rc;
   chaski_address_format(text + strlen(text), address->host, address->port);
   memcpy(d->what, text, sizeof text);
   d->node = n;
-  rc = chaski_node_connect(n->core, address, timeout, dialled, d, &d->core);
+  if (report.len)
+    rc = chaski_node_connect_reporting(n->core, address, timeout, report, dialled, d, &d->core);
+  else
+    rc = chaski_node_connect(n->core, address, timeout, dialled, d, &d->core);
   if (rc == CHASKI_OK) return chaski__park(L, n->rt, -1, forget_dial, d);
   chaski__waiter_free(d);
   return chaski__fail(L, rc, text, "");
 }
 
-/* (node, address [, { timeout = }]): the live edge */
+/* (node, address, { timeout = } or nil [, report]): the live edge; the report, a map, goes first */
 static int node_connect(lua_State *L) {
   static const char *const names[] = {"timeout", NULL};
   chaski_lua_node *n = chaski__check_node(L, 1);
   uint64_t timeout = chaski__opt_ns(L, chaski__opt_table(L, 3, names), "timeout", 0);
   chaski_address address;
+  chaski_slice report = {NULL, 0};
+  lua_settop(L, 4);
   chaski__check_task(L, "node:connect");
   if (!read_address(L, &address)) return 2;
   if (!n->core) return chaski__fail(L, CHASKI_ESTOPPED, "node:connect", "");
-  return start_dial(L, n, &address, timeout);
+  if (!lua_isnil(L, 4)) {
+    if (chaski__pack(L, 4, n->packer, NULL, "report") != 0) return lua_error(L);
+    report = chaski_slice_of(n->packer->ptr, n->packer->len);
+  }
+  return start_dial(L, n, &address, timeout, report);
 }
 
 /* --- ping ------------------------------------------------------------------------------------------------------- */
@@ -176,7 +186,7 @@ static int get_edge_by_name(lua_State *L) {
 }
 
 const luaL_Reg chaski__dial_methods[] = {
-    {"connect", node_connect},
+
     {"get_edge", get_edge},
     {"get_edge_by_name", get_edge_by_name},
     {NULL, NULL},
@@ -185,4 +195,6 @@ const luaL_Reg chaski__dial_methods[] = {
 void chaski__open_dial(lua_State *L) {
   lua_pushcfunction(L, ping_edge);
   lua_setfield(L, -2, "ping_edge");
+  lua_pushcfunction(L, node_connect);
+  lua_setfield(L, -2, "connect");
 }

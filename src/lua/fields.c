@@ -64,13 +64,14 @@ static void set_count(lua_State *L, const char *name, uint64_t count) {
 static int get_ledger(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
   const chaski_counters *c;
-  lua_createtable(L, 0, 20);
+  lua_createtable(L, 0, 24);
   if (!n->core) return 1;
   c = chaski_node_counters(n->core);
 #define COUNT(name) set_count(L, #name, c->name)
   COUNT(published), COUNT(delivered), COUNT(relayed), COUNT(duplicates), COUNT(own), COUNT(stale), COUNT(expired);
   COUNT(unwanted), COUNT(unknown), COUNT(ignored), COUNT(no_interest), COUNT(dropped), COUNT(lost), COUNT(malformed);
   COUNT(frames_in), COUNT(frames_out), COUNT(bytes_in), COUNT(bytes_out);
+  COUNT(datagrams_in), COUNT(datagrams_out), COUNT(bad_datagrams);
 #undef COUNT
   set_count(L, "malformed_data", n->malformed);
   set_count(L, "inbox_dropped", n->inbox_dropped);

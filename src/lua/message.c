@@ -17,18 +17,38 @@ static chaski_slice moved(chaski_slice s, const uint8_t *from, const uint8_t *to
   return s.len ? chaski_slice_of(to + (s.ptr - from), s.len) : s;
 }
 
+static void move_all(chaski_message *m, uint8_t *bytes) {
+  const uint8_t *from = m->frame.ptr;
+  memcpy(bytes, from, m->frame.len);
+  m->frame.ptr = bytes;
+  m->command = moved(m->command, from, bytes);
+  m->topic = moved(m->topic, from, bytes);
+  m->data = moved(m->data, from, bytes);
+  m->uuid = moved(m->uuid, from, bytes);
+}
+
+static uint8_t *copy(chaski_slice *s, uint8_t *to) {
+  if (!s->len) return to;
+  memcpy(to, s->ptr, s->len);
+  s->ptr = to;
+  return to + s->len;
+}
+
+/* A datagram's message has no frame. */
+static void copy_each(chaski_message *m, uint8_t *bytes) {
+  copy(&m->uuid, copy(&m->data, copy(&m->topic, copy(&m->command, bytes))));
+}
+
 static chaski_lua_message *new_message(lua_State *L, const chaski_runtime *rt, const chaski_message *m) {
-  chaski_lua_message *box = lua_newuserdatauv(L, sizeof *box + m->frame.len, 1);
-  uint8_t *bytes = (uint8_t *)(box + 1);
+  size_t size = m->frame.len ? m->frame.len : m->command.len + m->topic.len + m->data.len + m->uuid.len;
+  chaski_lua_message *box = lua_newuserdatauv(L, sizeof *box + size, 1);
   memset(box, 0, offsetof(chaski_lua_message, m));
-  memcpy(bytes, m->frame.ptr, m->frame.len);
   box->ttl = m->ttl;
   box->m = *m;
-  box->m.frame.ptr = bytes;
-  box->m.command = moved(m->command, m->frame.ptr, bytes);
-  box->m.topic = moved(m->topic, m->frame.ptr, bytes);
-  box->m.data = moved(m->data, m->frame.ptr, bytes);
-  box->m.uuid = moved(m->uuid, m->frame.ptr, bytes);
+  if (m->frame.len)
+    move_all(&box->m, (uint8_t *)(box + 1));
+  else
+    copy_each(&box->m, (uint8_t *)(box + 1));
   lua_rawgeti(L, LUA_REGISTRYINDEX, rt->message_mt);
   lua_setmetatable(L, -2);
   return box;
@@ -265,10 +285,10 @@ static int read_frame(lua_State *L) {
   return 1;
 }
 
-/* (message): its frame as received, or nothing when data was assigned */
+/* (message): its frame as received; nothing when data was assigned, or it came in a datagram */
 static int original_frame(lua_State *L) {
   const chaski_lua_message *box = chaski__check_message(L, 1);
-  return box->replaced ? 0 : push_text(L, box->m.frame);
+  return box->replaced || !box->m.frame.len ? 0 : push_text(L, box->m.frame);
 }
 
 static int timestamp_now(lua_State *L) {

@@ -167,6 +167,32 @@ static void on_undelivered(void *user, chaski_edge *edge, const chaski_message *
   enter(&up, emit_upcall_undelivered);
 }
 
+static void on_udp(void *user, bool open, int status) {
+  struct upcall up = {.node = user, .event = open ? CHASKI_ON_UDP_OPEN : CHASKI_ON_UDP_CLOSED};
+  if (status != CHASKI_OK) up.event = CHASKI_ON_UDP_ERROR, up.reason = chaski_error_name(status);
+  enter(&up, emit_upcall);
+}
+
+struct datagram {
+  struct upcall up;
+  const char *host;
+  uint16_t port;
+};
+
+static int emit_datagram(lua_State *L) {
+  struct datagram *d = lua_touserdata(L, 1); /* up comes first */
+  chaski__push_message(L, d->up.node, NULL, d->up.message);
+  lua_pushstring(L, d->host);
+  lua_pushinteger(L, d->port);
+  chaski__emit(L, d->up.node, CHASKI_ON_DATAGRAM, 3);
+  return 0;
+}
+
+static void on_datagram(void *user, const char *host, uint16_t port, const chaski_message *message) {
+  struct datagram d = {{.node = user, .event = CHASKI_ON_DATAGRAM, .message = message}, host, port};
+  enter(&d.up, emit_datagram);
+}
+
 static void on_drained(void *user) {
   chaski_lua_node *n = user;
   bool held = n->anchors > 0;
@@ -175,27 +201,32 @@ static void on_drained(void *user) {
   if (held) chaski__release_node(n);
 }
 
+static void leave_running(chaski_lua_node *n) {
+  if (!n->running) return;
+  n->running = false;
+  chaski__release_node(n);
+}
+
 static int push_true(lua_State *co, void *ctx) {
   (void)ctx;
   lua_pushboolean(co, 1);
   return 1;
 }
 
-/* Whoever waits for the end goes on first: it may be one of the node's own tasks, which end now. */
+/* Whoever waits for the end goes on first: it may be one of the node's own tasks, which end now, unless one of those
+ * who waited has run the node again. */
 static void on_stopped(void *user) {
   chaski_lua_node *n = user;
   n->anchors++;
   n->stop_asked = false;
+  leave_running(n);
   chaski__waiters_wake(&n->drained, NULL, NULL);
   chaski__waiters_wake(&n->stopping, push_true, NULL);
-  if (!n->running || (n->core && chaski_node_running(n->core))) {
-    chaski__release_node(n);
-    return;
+  if (!n->running) {
+    chaski__subs_stopped(n);
+    chaski__cancel_tasks(n->rt, n);
+    enter(&(struct upcall){.node = n, .event = CHASKI_ON_STOPPED}, emit_upcall);
   }
-  chaski__subs_stopped(n);
-  chaski__cancel_tasks(n->rt, n);
-  enter(&(struct upcall){.node = n, .event = CHASKI_ON_STOPPED}, emit_upcall);
-  if (n->running) n->running = false, chaski__release_node(n);
   chaski__release_node(n);
 }
 
@@ -207,6 +238,8 @@ static const chaski_node_events events = {
     .edge_writable = on_edge_writable,
     .edge_changed = on_edge_changed,
     .drained = on_drained,
+    .datagram = on_datagram,
+    .udp = on_udp,
     .undelivered = on_undelivered,
     .stopped = on_stopped,
 };
@@ -310,6 +343,7 @@ static void read_options(lua_State *L, chaski_node_options *o) {
   o->root = chaski__opt_bool(L, 1, "root", false);
   o->propagation = chaski__opt_bool(L, 1, "message_propagation", false);
   o->keep_alive = chaski__opt_bool(L, 1, "keep_alive", true);
+  o->udp = chaski__opt_bool(L, 1, "udp", true);
   o->ttl = (uint8_t)chaski__opt_integer(L, 1, "ttl", 1, CHASKI_TTL_MAX, CHASKI_TTL_MAX);
   lua_getfield(L, 1, "overflow");
   o->overflow = (enum chaski_overflow)luaL_checkoption(L, -1, "disconnect", overflows);
@@ -401,8 +435,7 @@ static void drop_node(chaski_lua_node *n) {
   chaski__waiters_forget(&n->operations);
   chaski__waiters_forget(&n->drained);
   chaski__waiters_forget(&n->stopping);
-  n->anchors = n->anchors ? 1 : 0;
-  chaski__release_node(n);
+  leave_running(n);
 }
 
 static int push_stopped(lua_State *co, void *ctx) {
@@ -418,9 +451,7 @@ static void abort_node(chaski_lua_node *n) {
   chaski__waiters_wake(&n->drained, NULL, NULL);
   chaski__waiters_wake(&n->stopping, push_true, NULL);
   chaski__cancel_tasks(n->rt, n);
-  n->running = false;
-  n->anchors = n->anchors ? 1 : 0;
-  chaski__release_node(n);
+  leave_running(n);
 }
 
 void chaski__close_nodes(chaski_runtime *rt) {

@@ -160,6 +160,20 @@ static int write_data(lua_State *L) {
                 nothing);
 }
 
+/* (node, command, data, ip, port): one datagram, best effort */
+static int send_datagram(lua_State *L) {
+  chaski_lua_node *n = chaski__check_node(L, 1);
+  chaski_slice command = chaski__check_slice(L, 2);
+  const char *ip = luaL_checkstring(L, 4);
+  lua_Integer port = luaL_checkinteger(L, 5);
+  int rc = CHASKI_ESTOPPED;
+  luaL_argcheck(L, chaski_address_is_numeric(ip), 4, "numeric address expected");
+  luaL_argcheck(L, port >= 1 && port <= 65535, 5, "port 1..65535 expected");
+  if (n->core && !pack(L, n, 3)) return 2;
+  if (n->core) rc = chaski_node_send_datagram(n->core, command, packed(n), ip, (uint16_t)port);
+  return result(L, rc, "node:send_udp_message", command);
+}
+
 /* --- propagate -------------------------------------------------------------------------------------------------- */
 /* (node, message, the edge it came from or nil, assigned, data): data is sent instead if `assigned` */
 static int propagate(lua_State *L) {
@@ -167,6 +181,7 @@ static int propagate(lua_State *L) {
   chaski_lua_message *message = chaski__check_message(L, 2);
   chaski_edge *from = lua_isnoneornil(L, 3) ? NULL : chaski__check_edge(L, 3);
   bool assigned = lua_toboolean(L, 4);
+  luaL_argcheck(L, message->m.frame.len, 2, "the message came in a datagram and cannot be passed on");
   chaski_slice data = {NULL, 0};
   int rc = CHASKI_ESTOPPED;
   lua_settop(L, 5);
@@ -219,6 +234,7 @@ void chaski__open_send(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"try_publish", try_publish},
       {"make_publish", make_publish},
+      {"send_datagram", send_datagram},
       {"wait_drained", wait_drained},
       {"breathe", breathe},
       {"write", write_command},

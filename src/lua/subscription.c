@@ -451,7 +451,8 @@ static void replace_command(chaski_lua_node *n, chaski_slice name) {
   }
 }
 
-/* (node, topics, handler | "pull" | "passive", options) -> handle. lua/chaski has checked topics and options. */
+/* (node, topics, handler | "pull" | "passive", options) -> handle, or nil and why not. lua/chaski has checked topics
+ * and options. */
 static int subscribe(lua_State *L) {
   chaski_lua_node *n = chaski__open_node_arg(L, 1);
   const topic *failed = NULL;
@@ -471,10 +472,11 @@ static int subscribe(lua_State *L) {
   link_sub(n, s);
   rc = join(s, &failed);
   if (rc == CHASKI_OK) return 1;
-  lua_pushstring(L, failed->name);
   detach(s);
-  return luaL_error(L, "%s '%s': %s", s->command ? "node:handle: command" : "node:subscribe: topic",
-                    lua_tostring(L, -1), chaski_error_text(rc));
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s '%s': %s", s->command ? "node:handle: command" : "node:subscribe: topic", failed->name,
+                  chaski_error_text(rc));
+  return 2;
 }
 
 /* --- methods ---------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,171 @@
+-- requests.lua: asking another node to call a function, and the functions it may call (PROTOCOL A.9, B.9). Only what was
+-- registered with node:serve can be called; nothing is looked up by name elsewhere.
+-- SPDX-License-Identifier: MIT
+local core = require "chaski.core"
+local limiter = require "chaski.limiter"
+local new_handle = require "chaski.handle"
+local options = require "chaski.options"
+
+local methods = core.node_methods
+
+local CALLS_RATE = 100 -- calls a second from one edge, twice as many at once (RELIABILITY T21)
+local CALLS_MAX = 1024 -- calls being answered at once
+
+local function is_edge(value)
+  local meta = type(value) == "userdata" and getmetatable(value)
+  return meta and meta.__name == "chaski.edge"
+end
+
+local schema = {
+  { name = "timeout", kind = options.seconds(0, 1e9), default = 5 },
+  { name = "edge", kind = { expected = "an edge", test = is_edge } },
+}
+
+--- Let peers call fn(kwargs, edge) as `callback`. What it returns is the answer. Returns a handle with remove().
+function methods:serve(callback, fn)
+  if type(callback) ~= "string" or callback == "" then
+    error(("node:serve: expected the name of a callback, got %s"):format(options.describe(callback)), 2)
+  end
+  if type(fn) ~= "function" then error(("node:serve: expected a function, got %s"):format(options.describe(fn)), 2) end
+  local served = core.node_state(self).served
+  served[callback] = fn
+  return new_handle("serve " .. callback, function()
+    if served[callback] == fn then served[callback] = nil end
+  end)
+end
+
+-- --- asking -----------------------------------------------------------------------------------------------------------
+
+local function finish(pending, id, ok, value)
+  local question = pending[id]
+  pending[id] = nil
+  core.wake(question.waiter, ok, value)
+end
+
+--- One of those asked has failed, or is gone; the question has, when nobody is left.
+local function fail_one(pending, id, edge, err)
+  local question = pending[id]
+  if not question.asked[edge] then return end
+  question.asked[edge] = nil
+  if next(question.asked) == nil then finish(pending, id, false, err) end
+end
+
+local function ask(node, id, data, edges)
+  local asked, err = {}, core.new_error("no_edge", "node:request: there is no live edge")
+  for _, edge in ipairs(edges) do
+    local ok, why = core.write(node, "request_udp", data, { edge = edge })
+    if ok then asked[edge] = true
+    else err = why end
+  end
+  core.node_state(node).requests[id].asked = asked
+  return next(asked) ~= nil, err
+end
+
+--- Ask one edge, or all (the first answer counts), to call `callback` with the table kwargs. Returns the answer, or nil, err
+--- with code timeout, no_edge, lost, or what the answering node says: unknown_callback, failed, busy.
+function methods:request(callback, kwargs, given)
+  if type(callback) ~= "string" or callback == "" then
+    error(("node:request: expected the name of a callback, got %s"):format(options.describe(callback)), 2)
+  end
+  if kwargs ~= nil and type(kwargs) ~= "table" then
+    error(("node:request: expected a table of arguments, got %s"):format(options.describe(kwargs)), 2)
+  end
+  given = options.check("node:request", schema, given)
+  local pending, id = core.node_state(self).requests, core.uuid()
+  pending[id] = { waiter = core.waiter(), asked = {} }
+  local forget <close> = setmetatable({}, {
+    __close = function()
+      pending[id] = nil
+    end,
+  })
+  local arguments = core.map {}
+  for key, value in pairs(kwargs or {}) do
+    arguments[key] = value
+  end
+  local sent, err = ask(self, id, { id = id, callback = callback, kwargs = arguments }, given.edge and { given.edge } or self.edges)
+  if not sent then return nil, err end
+  local ok, value = core.park(given.timeout)
+  if ok then
+    if value == core.null then return nil end
+    return value
+  end
+  return nil, ok == nil and core.new_error("timeout", ("node:request %s: no answer"):format(callback)) or value
+end
+
+local function receive_response(node, data, edge)
+  local pending = core.node_state(node).requests
+  local id = data.id
+  local question = type(id) == "string" and pending[id]
+  if not question or not question.asked[edge] then return end
+  local failure = data.error
+  if type(failure) ~= "table" then return finish(pending, id, true, data.response) end
+  local code = type(failure.code) == "string" and failure.code:sub(1, 64) or "failed"
+  local message = type(failure.message) == "string" and failure.message:sub(1, 512) or code
+  fail_one(pending, id, edge, core.new_error(code, ("node:request at %s: %s"):format(edge.name, message)))
+end
+
+-- --- answering --------------------------------------------------------------------------------------------------------
+
+local function answer(node, edge, data, response, failure)
+  -- The original would take an answer with an error for the answer: it gets none.
+  if failure and edge.protocol == 0 then return end
+  local sent, err = core.write(node, "response_udp", {
+    id = data.id,
+    callback = data.callback,
+    kwargs = data.kwargs,
+    response = response == nil and core.null or response,
+    error = failure,
+  }, { edge = edge })
+  if sent or failure or err.code ~= "serialize" then return end
+  answer(node, edge, data, nil, { code = "failed", message = tostring(err) })
+end
+
+local function call(node, edge, data, fn)
+  local state = core.node_state(node)
+  state.calls = state.calls + 1
+  local ok, response = xpcall(fn, function(err)
+    core.report_error(err, "callback " .. data.callback)
+    return err
+  end, data.kwargs, edge)
+  state.calls = state.calls - 1
+  if not edge.live then return end
+  if ok then answer(node, edge, data, response)
+  else answer(node, edge, data, nil, { code = "failed", message = tostring(response):sub(1, 512) }) end
+end
+
+local function receive_request(node, data, edge)
+  local state = core.node_state(node)
+  if type(data.id) ~= "string" or #data.id > 64 or type(data.callback) ~= "string" then return end
+  if type(data.kwargs) ~= "table" then data.kwargs = core.map {} end
+  local fn = state.served[data.callback]
+  if not fn then
+    local message = ("no callback '%s' is served here"):format(data.callback:sub(1, 64))
+    return answer(node, edge, data, nil, { code = "unknown_callback", message = message })
+  end
+  if state.calls >= CALLS_MAX or not state.call_rates:take(edge.number) then
+    return answer(node, edge, data, nil, { code = "busy", message = "too many calls" })
+  end
+  core.spawn_in(node, "callback " .. data.callback, call, node, edge, data, fn)
+end
+
+local M = {}
+
+function M.install(node)
+  local state = core.node_state(node)
+  state.served, state.requests, state.calls = {}, {}, 0
+  state.call_rates = limiter.new(CALLS_RATE)
+  core.handle(node, "request_udp", function(message, edge)
+    if type(message.data) == "table" then receive_request(node, message.data, edge) end
+  end)
+  core.handle(node, "response_udp", function(message, edge)
+    if type(message.data) == "table" then receive_response(node, message.data, edge) end
+  end)
+  node:on("edge_closed", function(edge, reason)
+    local lost = core.new_error("lost", ("node:request: the edge to %s ended (%s)"):format(edge.name, reason))
+    for _, id in ipairs(core.keys(state.requests)) do
+      if state.requests[id] then fail_one(state.requests, id, edge, lost) end
+    end
+  end)
+end
+
+return M

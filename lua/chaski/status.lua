@@ -1,0 +1,104 @@
+-- status.lua: the status of a node over UDP (PROTOCOL A.8, B.10): asking another node, and answering. An answer is never
+-- longer than a request of our kind, which is padded for it, and at most three times as long as one of the original's.
+-- SPDX-License-Identifier: MIT
+local core = require "chaski.core"
+local options = require "chaski.options"
+
+local methods = core.node_methods
+
+local ENVELOPE = 76 -- bytes of a datagram beside its data
+local PAD = 256 -- bytes added to a request: room for the answer about one topic
+local PENDING_MAX = 1024 -- questions under way
+local AMPLIFICATION = 3 -- RFC 9000 section 8.1 grants as much to an address not yet validated
+
+local schema = {
+  { name = "timeout", kind = options.seconds(0, 1e9), default = 1.5 },
+  { name = "topic", kind = options.text(1, 4096) },
+}
+
+--- Ask the node at a numeric ip and port. The answer is a table: name, paired (topic -> boolean), serving, reconnecting;
+--- with `topic` of that topic only.
+function methods:request_status(ip, port, given)
+  given = options.check("node:request_status", schema, given)
+  local pending = core.node_state(self).status_pending
+  if pending.count >= PENDING_MAX then return nil, core.new_error("full", "node:request_status: too many questions") end
+  local id = core.uuid()
+  local question = { ip = ip, port = port, waiter = core.waiter() }
+  pending[id], pending.count = question, pending.count + 1
+  local forget <close> = setmetatable({}, {
+    __close = function()
+      pending[id], pending.count = nil, pending.count - 1
+    end,
+  })
+  local data = { id = id, topic = given.topic, pad = core.bin(("\0"):rep(PAD)) }
+  local ok, err = core.send_datagram(self, "status", data, ip, port)
+  if not ok then return nil, err end
+  local answer = core.park(given.timeout)
+  if answer then return answer end
+  return nil, core.new_error("timeout", ("node:request_status %s:%d: no answer"):format(ip, port))
+end
+
+local function receive_response(node, data, ip, port)
+  local pending = core.node_state(node).status_pending
+  local question = type(data.id) == "string" and pending[data.id]
+  if type(question) ~= "table" or question.ip ~= ip or question.port ~= port then return end
+  core.wake(question.waiter, data)
+end
+
+--- Topics in the order in which they matter to somebody who asks without naming one.
+local function topics_by_interest(node, searched)
+  local topics = node.subscriptions
+  table.sort(topics, function(a, b)
+    local at_a, at_b = searched[a] or 0, searched[b] or 0
+    if at_a ~= at_b then return at_a > at_b end
+    return a < b
+  end)
+  return topics
+end
+
+local function answer_to(node, data, budget)
+  local state = core.node_state(node)
+  local status = node.status
+  local answer = { id = data.id, name = node.name, serving = status.serving, reconnecting = status.reconnecting, paired = core.map {} }
+  for key, value in pairs(status.extra or {}) do
+    if answer[key] == nil then answer[key] = value end
+  end
+  if #core.pack(answer) > budget then answer = { id = data.id, paired = core.map {} } end
+  local topics = type(data.topic) == "string" and { data.topic } or topics_by_interest(node, state.searched)
+  for _, topic in ipairs(topics) do
+    answer.paired[topic] = status.paired[topic]
+    if data.topic then answer.leader = state.leaders[topic] end
+    if #core.pack(answer) > budget then
+      answer.paired[topic], answer.leader = nil, nil
+      break
+    end
+  end
+  return answer
+end
+
+local function receive_status(node, data, size, ip, port)
+  if type(data.id) ~= "string" or #data.id > 64 then return end
+  local padded = type(data.pad) == "string"
+  local budget = padded and size or AMPLIFICATION * (size + ENVELOPE) - ENVELOPE
+  local answer = answer_to(node, data, budget - 2) -- "response" is two bytes longer than "status"
+  core.send_datagram(node, "response", answer, ip, port)
+end
+
+local M = {}
+
+function M.install(node)
+  local state = core.node_state(node)
+  state.status_pending, state.searched, state.leaders = { count = 0 }, {}, {}
+  node:on("datagram", function(message, ip, port)
+    local command = message.command
+    if command ~= "status" and command ~= "response" then return end
+    local ok, data = pcall(function()
+      return message.data
+    end)
+    if not ok or type(data) ~= "table" then return end
+    if command == "status" then receive_status(node, data, message.size, ip, port)
+    else receive_response(node, data, ip, port) end
+  end)
+end
+
+return M

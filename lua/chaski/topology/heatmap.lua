@@ -1,0 +1,154 @@
+-- heatmap.lua: the latency matrix of a topology as a picture: what nodes measured of each other, and for the rest the sum
+-- over the quickest path. SPDX-License-Identifier: MIT
+local graph = require "chaski.topology.graph"
+local legend = require "chaski.topology.legend"
+local new_canvas = require "chaski.topology.canvas"
+local palette = require "chaski.topology.palette"
+local stats = require "chaski.topology.stats"
+local text = require "chaski.topology.text"
+
+local NAME = 14 -- characters of a name that are shown
+local TOP, MARGIN = 84, 28
+local BLANK = "#f1f5f9"
+
+---@class chaski.topology.cell
+---@field ms number
+---@field measured boolean
+
+local function measured_cells(matrix, edges)
+  for _, edge in ipairs(edges) do
+    local a, b = edge[1], edge[2]
+    if edge.ms then
+      matrix[a][b] = { ms = edge.measured[a] or edge.ms, measured = true }
+      matrix[b][a] = { ms = edge.measured[b] or edge.ms, measured = true }
+    end
+  end
+end
+
+local function path_cells(matrix, n, edges)
+  local sums = graph.path_sums(n, edges)
+  for i = 1, n do
+    for j = 1, n do
+      if i ~= j and sums[i][j] and not matrix[i][j] then matrix[i][j] = { ms = sums[i][j], measured = false } end
+    end
+  end
+end
+
+-- Row: who measured; column: of whom.
+local function cells_of(seen, with_paths)
+  local matrix, n = {}, #seen.members
+  for i = 1, n do
+    matrix[i] = {}
+  end
+  measured_cells(matrix, seen.edges)
+  if with_paths then path_cells(matrix, n, seen.edges) end
+  return matrix
+end
+
+local function range_of(matrix)
+  local values = {}
+  for _, row in ipairs(matrix) do
+    for _, cell in pairs(row) do
+      values[#values + 1] = cell.ms
+    end
+  end
+  return stats.range(values)
+end
+
+local function widest_name(members, size)
+  local most = 0
+  for _, member in ipairs(members) do
+    most = math.max(most, text.width(text.shorten(member.name, NAME), size))
+  end
+  return most
+end
+
+local function measures(width, members)
+  local n = #members
+  local size = n > 40 and 9 or n > 20 and 10 or 12
+  local names = widest_name(members, size) + 10
+  local cell = math.min(64, (width - 2 * MARGIN - names) / n)
+  return { n = n, size = size, names = names, cell = cell, x = MARGIN + names, y = TOP + names }
+end
+
+local function draw_cell(canvas, m, i, j, cell, range)
+  local x, y, side = m.x + (j - 1) * m.cell, m.y + (i - 1) * m.cell, m.cell
+  local fill = cell and palette.latency(cell.ms, range) or i == j and "#e2e8f0" or BLANK
+  local gap = side > 8 and 1 or 0
+  canvas:add("rect", { x = x, y = y, width = side - gap, height = side - gap, fill = fill })
+  if not cell then return end
+  local on = palette.on(fill)
+  if side >= 34 then
+    local style = { ["font-size"] = math.min(12, side * 0.26), ["text-anchor"] = "middle", fill = on }
+    if cell.measured then style["font-weight"] = "bold" end
+    canvas:text(x + (side - gap) / 2, y + side / 2 + 4, text.ms(cell.ms), style)
+  elseif cell.measured then
+    canvas:add("circle", { cx = x + (side - gap) / 2, cy = y + (side - gap) / 2, r = math.min(3, side / 6), fill = on })
+  end
+end
+
+local function draw_names(canvas, m, members)
+  canvas:open_group { ["font-size"] = m.size }
+  for i, member in ipairs(members) do
+    local name, at = text.shorten(member.name, NAME), (i - 0.5) * m.cell
+    canvas:text(m.x - 6, m.y + at + m.size * 0.36, name, { ["text-anchor"] = "end" })
+    local x, y = text.number(m.x + at + m.size * 0.36), text.number(m.y - 6)
+    canvas:text(m.x + at + m.size * 0.36, m.y - 6, name, { transform = ("rotate(-90 %s %s)"):format(x, y) })
+  end
+  canvas:close_group()
+end
+
+local function draw_matrix(canvas, m, matrix, range)
+  for i = 1, m.n do
+    for j = 1, m.n do
+      draw_cell(canvas, m, i, j, matrix[i][j], range)
+    end
+  end
+end
+
+local function square(fill, dot)
+  return function(canvas, x, y)
+    canvas:add("rect", { x = x - 8, y = y - 8, width = 16, height = 16, fill = fill })
+    if dot then canvas:add("circle", { cx = x, cy = y, r = 2.6, fill = palette.on(fill) }) end
+  end
+end
+
+local function legend_items(m, with_paths)
+  local numbers = m.cell >= 34
+  local items = {
+    { text = "measured by the node of the row" .. (numbers and " (bold)" or ""), draw = square(palette.shade(0.35), not numbers) },
+  }
+  if with_paths then
+    items[2] = { text = "not linked: the sum over the quickest path", draw = square(palette.shade(0.35)) }
+    items[3] = { text = "no path, or not measured", draw = square(BLANK) }
+  else
+    items[2] = { text = "not linked, or not measured", draw = square(BLANK) }
+  end
+  return items
+end
+
+local function subtitle_of(seen)
+  local latency = stats.range(stats.latencies(seen.edges))
+  if not latency then return "nothing has been measured" end
+  local shown = { text.ms(latency.min), text.ms(latency.mean), text.ms(latency.max) }
+  return ("in ms  ·  edges: %s / %s / %s (min / mean / max)"):format(table.unpack(shown))
+end
+
+---@param topology chaski.topology
+---@param seen chaski.topology.snapshot
+---@param given { width: number, paths: boolean, title: string? }
+---@return string svg
+return function(topology, seen, given)
+  local matrix, m = cells_of(seen, given.paths), measures(given.width, seen.members)
+  local range, items = range_of(matrix), legend_items(m, given.paths)
+  local inner, bottom = given.width - 2 * MARGIN, m.y + m.n * m.cell + 28
+  local high = legend.height(items, inner)
+  local title = given.title or "Latency: " .. topology.title
+  local canvas = new_canvas(given.width, bottom + high + (range and 50 or 10), title)
+  canvas:heading(title, subtitle_of(seen))
+  draw_names(canvas, m, seen.members)
+  draw_matrix(canvas, m, matrix, range)
+  legend.draw(canvas, items, MARGIN, bottom, inner)
+  if range then palette.draw_scale(canvas, MARGIN, bottom + high, math.min(320, inner), range) end
+  return canvas:finish()
+end
