@@ -45,8 +45,7 @@
 
 ---@alias chaski.event
 ---| "edge_open" # (edge)
----| "edge_closed" # (edge, reason, detail)
----| "edge_failed" # (edge, reason, detail): an accepted connection that never became live
+---| "edge_closed" # (edge, reason, detail): also an accepted connection that never became live (edge.was_live is false)
 ---| "pause_writing" # (edge): above its high mark
 ---| "resume_writing" # (edge): at its low mark again
 ---| "edge_changed" # (edge): the peer's subscriptions, name or flags
@@ -240,6 +239,7 @@ function node:try_to_reconnect(edge) end
 ---@field dialled_address string? what connect was given
 ---@field number integer
 ---@field live boolean
+---@field was_live boolean it is live, or was
 ---@field dialled boolean by this node
 ---@field writable boolean
 ---@field paired boolean may be assigned

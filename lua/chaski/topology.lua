@@ -1,7 +1,10 @@
--- topology.lua: chaski.topology: quick topologies of many nodes in one process: the shapes, and what can be done with one:
--- connect, stop, figures and pictures. Uses only documented fields and methods of nodes.
+-- topology.lua: chaski.topology: quick topologies of many nodes in one process: the shapes, and what can be done with
+-- one: connect, stop, figures and pictures. Uses only documented fields and methods of nodes.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
+local draw_dot = require "chaski.topology.dot"
+local draw_heatmap = require "chaski.topology.heatmap"
+local draw_svg = require "chaski.topology.svg"
 local live = require "chaski.topology.live"
 local layout = require "chaski.topology.layout"
 local new_node = require "chaski.node"
@@ -188,7 +191,8 @@ end
 ---@return chaski.topology?, chaski.error?
 function M.full(n, given)
   expect_count("full", "n (argument 1)", n, 1, 1000)
-  return new("full", n, shapes.full(n), check("full", plain, given), { layout = "circle" })
+  local fields = { layout = "circle", title = ("full mesh of %d node%s"):format(n, n == 1 and "" or "s") }
+  return new("full", n, shapes.full(n), check("full", plain, given), fields)
 end
 
 ---@class chaski.topology.random_options: chaski.topology.options
@@ -267,18 +271,22 @@ function Topology:connect()
   end)
 end
 
---- Have every node ping over every edge, so that latencies are known. Suspends.
+--- Measure every live edge afresh from both ends, one ping after the other: in one process, what is under way together
+--- waits for each other, and that would be measured, as it was while connecting. Suspends.
 ---@param rounds integer? default 1
----@return true?, chaski.error?
 function Topology:ping(rounds)
-  local kind = options.integer(1, 1000)
-  options.expect("topology:ping", "rounds", kind, rounds or 1, 2)
-  return all_at_once(self.nodes, function(node)
-    for _ = 1, rounds or 1 do
-      node:ping()
-    end
-    return true
+  options.expect("topology:ping", "rounds", options.integer(1, 1000), rounds or 1, 2)
+  all_at_once(self.nodes, function(node) -- behind what is still under way
+    return node:ping { latency_update = false }
   end)
+  for _, node in ipairs(self.nodes) do
+    for _, edge in ipairs(node.edges) do
+      edge:reset_latency()
+      for _ = 1, rounds or 1 do
+        node:ping(edge)
+      end
+    end
+  end
 end
 
 --- Stop all nodes at once. Suspends.
@@ -309,7 +317,7 @@ function Topology:svg(given)
   local kind = options.one_of(table.unpack(layout.names))
   local rows = { width, title, { name = "layout", kind = kind }, { name = "labels", kind = options.boolean } }
   local checked = options.check("topology:svg", rows, given)
-  return require "chaski.topology.svg"(self, live.snapshot(self), checked)
+  return draw_svg(self, live.snapshot(self), checked)
 end
 
 --- A picture of the latency matrix. `paths = false` leaves pairs without an edge blank.
@@ -318,13 +326,13 @@ end
 function Topology:heatmap(given)
   local rows = { width, title, { name = "paths", kind = options.boolean, default = true } }
   local checked = options.check("topology:heatmap", rows, given)
-  return require "chaski.topology.heatmap"(self, live.snapshot(self), checked)
+  return draw_heatmap(self, live.snapshot(self), checked)
 end
 
 --- The same graph as svg draws, for Graphviz.
 ---@return string
 function Topology:dot()
-  return require "chaski.topology.dot"(self, live.snapshot(self))
+  return draw_dot(self, live.snapshot(self))
 end
 
 --- Stops all nodes; where it may not wait, they end at once.

@@ -17,7 +17,7 @@ Peer.__index = Peer
 
 local running = {}
 
--- --- the process ------------------------------------------------------------------------------------------------------
+-- --- the process -----------------------------------------------------------------------------------------------------
 
 -- Nothing that was meant for this interpreter (a sanitizer's library, say) is for that one.
 local function environment()
@@ -108,7 +108,7 @@ function M.run(script)
   return process
 end
 
--- --- talking to it ----------------------------------------------------------------------------------------------------
+-- --- talking to it ---------------------------------------------------------------------------------------------------
 
 local function matches(event, name, wanted)
   if event.event ~= name then return false end
@@ -191,7 +191,7 @@ function Peer:kill()
   end, "the peer is dead", TIMEOUT)
 end
 
--- --- its end ----------------------------------------------------------------------------------------------------------
+-- --- its end ---------------------------------------------------------------------------------------------------------
 
 local function finish(peer)
   if not peer.input:is_closing() then peer.input:close() end

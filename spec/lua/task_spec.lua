@@ -237,10 +237,11 @@ describe("sleep", function()
 
   it_async("counts from when it is called, not from when the turn began", function()
     local start = core.now()
-    repeat until core.now() - start > 0.03
+    repeat until core.now() - start > 0.4
     local before = core.now()
     task.sleep(0.02)
-    assert.is_true(core.now() - before >= 0.02)
+    local slept = core.now() - before
+    assert.is_true(slept >= 0.02 and slept < 0.4)
   end)
 
   it_async("wakes in the order of the deadlines", function()

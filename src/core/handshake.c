@@ -20,9 +20,10 @@
 enum { F_ID, F_START, F_PROTOCOL, F_AGENT, F_FRAME_MAX, F_PROPAGATES, F_ROOT, F_COMMON };
 
 #define COMMON_FIELDS                                                                                                  \
-  [F_ID] = {"id", WANT_STR}, [F_START] = {"start", WANT_UINT}, [F_PROTOCOL] = {"protocol", WANT_UINT},                 \
-  [F_AGENT] = {"agent", WANT_STR}, [F_FRAME_MAX] = {"frame_max", WANT_UINT},                                           \
-  [F_PROPAGATES] = {"propagates", WANT_BOOL}, [F_ROOT] = {"root", WANT_BOOL}
+  [F_ID] = {.key = "id", .want = WANT_STR}, [F_START] = {.key = "start", .want = WANT_UINT},                           \
+  [F_PROTOCOL] = {.key = "protocol", .want = WANT_UINT}, [F_AGENT] = {.key = "agent", .want = WANT_STR},               \
+  [F_FRAME_MAX] = {.key = "frame_max", .want = WANT_UINT}, [F_PROPAGATES] = {.key = "propagates", .want = WANT_BOOL},  \
+  [F_ROOT] = {.key = "root", .want = WANT_BOOL}
 
 /* --- sending ------------------------------------------------------------------------------------------------ */
 /* What we add to the original's keys: F_COMMON pairs. */
@@ -337,8 +338,10 @@ static void receive_new(chaski__link *link, const chaski__mp_field *f, chaski_sl
 
 static void receive_handshake(chaski__link *link, const chaski_message *m) {
   enum { F_HANDSHAKE_ID = F_COMMON, F_RESPONSE, F_BYE, F_ALL };
-  chaski__mp_field f[F_ALL] = {COMMON_FIELDS, [F_HANDSHAKE_ID] = {"handshake_id", WANT_STR, true},
-                               [F_RESPONSE] = {"response", WANT_BOOL, true}, [F_BYE] = {"bye", WANT_ANY}};
+  chaski__mp_field f[F_ALL] = {
+      COMMON_FIELDS, [F_HANDSHAKE_ID] = {.key = "handshake_id", .want = WANT_STR, .required = true},
+      [F_RESPONSE] = {.key = "response", .want = WANT_BOOL, .required = true},
+      [F_BYE] = {.key = "bye", .want = WANT_ANY}};
   const char *key, *wrong = chaski__mp_fields(m->data, f, F_ALL, &key);
   if (wrong) {
     broken(link, "handshake: bad data");
@@ -383,12 +386,13 @@ const char *chaski__edge_identify(chaski_edge *edge, const chaski__mp_field *nam
 
 static void receive_back(chaski__link *link, const chaski_message *m) {
   enum { F_HANDSHAKE_ID = F_COMMON, F_NAME, F_IP, F_PORT, F_SUBSCRIPTIONS, F_ALL };
-  chaski__mp_field f[F_ALL] = {COMMON_FIELDS,
-                               [F_HANDSHAKE_ID] = {"handshake_id", WANT_STR, true},
-                               [F_NAME] = {"name", WANT_STR, true},
-                               [F_IP] = {"ip", WANT_STR, true},
-                               [F_PORT] = {"port", WANT_UINT, true},
-                               [F_SUBSCRIPTIONS] = {"subscriptions", WANT_ARRAY_OF_STR, true}};
+  chaski__mp_field f[F_ALL] = {
+      COMMON_FIELDS,
+      [F_HANDSHAKE_ID] = {.key = "handshake_id", .want = WANT_STR, .required = true},
+      [F_NAME] = {.key = "name", .want = WANT_STR, .required = true},
+      [F_IP] = {.key = "ip", .want = WANT_STR, .required = true},
+      [F_PORT] = {.key = "port", .want = WANT_UINT, .required = true},
+      [F_SUBSCRIPTIONS] = {.key = "subscriptions", .want = WANT_ARRAY_OF_STR, .required = true}};
   uint64_t origin, number;
   const char *key, *wrong = chaski__mp_fields(m->data, f, F_ALL, &key);
   if (wrong) {
@@ -446,9 +450,10 @@ void chaski__send_subscriptions(chaski_node *node, chaski_edge *edge) {
 
 void chaski__receive_subscriptions(chaski__link *link, const chaski_message *m) {
   enum { F_SUBSCRIPTIONS, F_PROPAGATES_NOW, F_ROOT_NOW, F_ALL };
-  chaski__mp_field f[F_ALL] = {[F_SUBSCRIPTIONS] = {"subscriptions", WANT_ARRAY_OF_STR, true},
-                               [F_PROPAGATES_NOW] = {"propagates", WANT_BOOL},
-                               [F_ROOT_NOW] = {"root", WANT_BOOL}};
+  chaski__mp_field f[F_ALL] = {
+      [F_SUBSCRIPTIONS] = {.key = "subscriptions", .want = WANT_ARRAY_OF_STR, .required = true},
+      [F_PROPAGATES_NOW] = {.key = "propagates", .want = WANT_BOOL},
+      [F_ROOT_NOW] = {.key = "root", .want = WANT_BOOL}};
   const char *key;
   chaski_edge *edge = link->edge;
   if (link->state != LINK_LIVE) return; /* of an edge that ends, or goes on over another link */

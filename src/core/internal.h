@@ -121,7 +121,7 @@ struct chaski_edge {
   chaski__buf report; /* dialling: data of the report_paired that goes first; accepted: the frame that came early */
   chaski__topic **topics;
   uint32_t topic_count;
-  uint64_t told; /* hash of what the peer last told of itself */
+  uint64_t told;     /* hash of what the peer last told of itself */
   chaski_timer tell; /* its end is told at the next turn; holds the edge meanwhile */
   void *user;
   chaski_edge *prev, *next; /* in node->edges */

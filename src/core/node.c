@@ -262,6 +262,16 @@ static void on_stop_timer(chaski_timer *t) {
   if (node->events.stopped) node->events.stopped(node->user);
 }
 
+/* The peer may count a connection as live that we still wait for an answer on: it is to hear a goodbye, and not redial.
+ */
+static void leave_pending(chaski__link *link) {
+  bool said = link->state == LINK_NEW && chaski__handshake_goodbye(link, CHASKI_ESTOPPED) == CHASKI_OK;
+  if (said)
+    chaski__link_leave(link, LINK_LEAVING);
+  else
+    chaski__link_close(link);
+}
+
 void chaski_node_stop(chaski_node *node, uint64_t deadline) {
   if (node->state == NODE_STOPPING) return;
   node->state = NODE_STOPPING;
@@ -270,7 +280,7 @@ void chaski_node_stop(chaski_node *node, uint64_t deadline) {
   chaski_edge *e, *next;
   DL_FOREACH_SAFE(node->edges, e, next) {
     if (e->state != EDGE_PENDING) continue;
-    chaski__link_close(e->link);
+    leave_pending(e->link);
     chaski__edge_end_later(e, CHASKI_ESTOPPED, "");
   }
   chaski_timer_stop(node->loop, &node->topics_timer);

@@ -117,9 +117,9 @@ static void send_pong(chaski__link *link, const chaski__mp_field *f, const chask
 }
 
 void chaski__ping_receive(chaski__link *link, const chaski_message *m) {
-  chaski__mp_field f[F_ALL] = {[F_PING_ID] = {"ping_id", WANT_STR, true},
-                               [F_LATENCY_UPDATE] = {"latency_update", WANT_BOOL},
-                               [F_DUMMY_DATA] = {"dummy_data", WANT_BIN}};
+  chaski__mp_field f[F_ALL] = {[F_PING_ID] = {.key = "ping_id", .want = WANT_STR, .required = true},
+                               [F_LATENCY_UPDATE] = {.key = "latency_update", .want = WANT_BOOL},
+                               [F_DUMMY_DATA] = {.key = "dummy_data", .want = WANT_BIN}};
   const char *key;
   if (chaski__mp_fields(m->data, f, F_DUMMY_DATA + 1, &key) || f[F_PING_ID].value.bytes.len > CHASKI_ID_MAX)
     chaski__link_fail(link, CHASKI_EPROTOCOL, "ping: bad data");
@@ -143,13 +143,13 @@ static const char *update_identity(chaski__link *link, const chaski__mp_field *f
 }
 
 void chaski__pong_receive(chaski__link *link, const chaski_message *m) {
-  chaski__mp_field f[F_ALL] = {[F_PING_ID] = {"ping_id", WANT_STR, true},
-                               [F_LATENCY_UPDATE] = {"latency_update", WANT_BOOL},
-                               [F_DUMMY_DATA] = {"dummy_data", WANT_BIN},
-                               [F_NAME] = {"name", WANT_STR},
-                               [F_IP] = {"ip", WANT_STR},
-                               [F_PORT] = {"port", WANT_UINT},
-                               [F_SUBSCRIPTIONS] = {"subscriptions", WANT_ARRAY_OF_STR}};
+  chaski__mp_field f[F_ALL] = {[F_PING_ID] = {.key = "ping_id", .want = WANT_STR, .required = true},
+                               [F_LATENCY_UPDATE] = {.key = "latency_update", .want = WANT_BOOL},
+                               [F_DUMMY_DATA] = {.key = "dummy_data", .want = WANT_BIN},
+                               [F_NAME] = {.key = "name", .want = WANT_STR},
+                               [F_IP] = {.key = "ip", .want = WANT_STR},
+                               [F_PORT] = {.key = "port", .want = WANT_UINT},
+                               [F_SUBSCRIPTIONS] = {.key = "subscriptions", .want = WANT_ARRAY_OF_STR}};
   const char *key;
   chaski_edge *edge = link->edge;
   if (chaski__mp_fields(m->data, f, F_ALL, &key)) {

@@ -36,7 +36,6 @@ void chaski__waiters_wake(chaski_waiter **list, int (*push)(lua_State *co, void 
 #define CHASKI_LUA_EVENTS(X)                                                                                           \
   X(EDGE_OPEN, "edge_open")                                                                                            \
   X(EDGE_CLOSED, "edge_closed")                                                                                        \
-  X(EDGE_FAILED, "edge_failed")                                                                                        \
   X(PAUSE_WRITING, "pause_writing")                                                                                    \
   X(RESUME_WRITING, "resume_writing")                                                                                  \
   X(EDGE_CHANGED, "edge_changed")                                                                                      \

@@ -104,6 +104,7 @@ GETTER(number, lua_pushinteger(L, (lua_Integer)chaski_edge_number(edge)))
 GETTER(queued, lua_pushinteger(L, (lua_Integer)chaski_edge_queued(edge)))
 GETTER(live, lua_pushboolean(L, chaski_edge_live(edge)))
 GETTER(dialled, lua_pushboolean(L, chaski_edge_dialled(edge)))
+GETTER(was_live, lua_pushboolean(L, chaski_edge_was_live(edge)))
 GETTER(writable, lua_pushboolean(L, chaski_edge_writable(edge)))
 GETTER(root, lua_pushboolean(L, chaski_edge_root(edge)))
 GETTER(propagates, lua_pushboolean(L, chaski_edge_propagates(edge)))
@@ -257,12 +258,36 @@ void chaski__open_edge(lua_State *L) {
 #define FIELD(field)                                                                                                   \
   { #field, get_##field }
   static const luaL_Reg getters[] = {
-      FIELD(name),     FIELD(id),      FIELD(ip),      FIELD(port),          FIELD(address),
-      FIELD(agent),    FIELD(detail),  FIELD(reason),  FIELD(local_address), FIELD(remote_address),
-      FIELD(protocol), FIELD(number),  FIELD(queued),  FIELD(live),          FIELD(dialled_address),
-      FIELD(writable), FIELD(dialled), FIELD(root),    FIELD(propagates),    FIELD(ping_in_progress),
-      FIELD(latency),  FIELD(jitter),  FIELD(rtt_min), FIELD(srtt),          FIELD(subscriptions),
-      FIELD(counters), FIELD(node),    FIELD(paired),  {NULL, NULL},
+      FIELD(name),
+      FIELD(id),
+      FIELD(ip),
+      FIELD(port),
+      FIELD(address),
+      FIELD(agent),
+      FIELD(detail),
+      FIELD(reason),
+      FIELD(local_address),
+      FIELD(remote_address),
+      FIELD(protocol),
+      FIELD(number),
+      FIELD(queued),
+      FIELD(live),
+      FIELD(was_live),
+      FIELD(dialled_address),
+      FIELD(writable),
+      FIELD(dialled),
+      FIELD(root),
+      FIELD(propagates),
+      FIELD(ping_in_progress),
+      FIELD(latency),
+      FIELD(jitter),
+      FIELD(rtt_min),
+      FIELD(srtt),
+      FIELD(subscriptions),
+      FIELD(counters),
+      FIELD(node),
+      FIELD(paired),
+      {NULL, NULL},
   };
   static const luaL_Reg methods[] = {{"close", edge_close},
                                      {"reset_latency", edge_reset_latency},

@@ -145,8 +145,7 @@ static void on_edge_live(void *user, chaski_edge *edge) {
 
 static void on_edge_closed(void *user, chaski_edge *edge, int reason, const char *detail) {
   chaski_lua_node *n = user;
-  enum chaski_lua_event event = chaski_edge_was_live(edge) ? CHASKI_ON_EDGE_CLOSED : CHASKI_ON_EDGE_FAILED;
-  struct upcall up = {n, event, edge, NULL, chaski_error_name(reason), detail ? detail : ""};
+  struct upcall up = {n, CHASKI_ON_EDGE_CLOSED, edge, NULL, chaski_error_name(reason), detail ? detail : ""};
   chaski_edge_hold(edge);
   enter(&up, emit_upcall);
   chaski__edge_ended(n->rt, edge);

@@ -374,13 +374,9 @@ static int slept(lua_State *L, int status, lua_KContext base) {
   return chaski__runtime(L)->current->outcome == TIMED_OUT ? 0 : parked(L, status, base);
 }
 
-/* The loop's clock may be as old as the turn: it is not read while Lua runs. */
-static uint64_t delay_of(const chaski_runtime *rt, double seconds) {
-  const chaski_env *env = chaski_loop_env(rt->loop);
-  uint64_t now = env->now(env->ctx), turn = chaski_loop_now(rt->loop);
-  if (!(seconds > 0)) seconds = 0;
-  if (seconds > SECONDS_MAX) seconds = SECONDS_MAX;
-  return (uint64_t)(seconds * 1e9) + (now > turn ? now - turn : 0);
+static uint64_t ns_of(double seconds) {
+  if (!(seconds > 0)) return 0;
+  return (uint64_t)((seconds < SECONDS_MAX ? seconds : SECONDS_MAX) * 1e9);
 }
 
 static int park(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup)(void *ctx), void *ctx,
@@ -396,7 +392,7 @@ static int park(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup
   t->cleanup = cleanup;
   t->cleanup_ctx = ctx;
   suspend(t, PARKED);
-  if (seconds >= 0) chaski_timer_start(rt->loop, &t->timer, delay_of(rt, seconds));
+  if (seconds >= 0) chaski_timer_start(rt->loop, &t->timer, ns_of(seconds));
   return lua_yieldk(L, 0, lua_gettop(L), k);
 }
 

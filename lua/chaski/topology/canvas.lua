@@ -85,8 +85,8 @@ end
 ---@return chaski.topology.canvas
 return function(width, height, title)
   local self = setmetatable({ parts = {} }, Canvas)
-  local size = { width = width, height = height, viewBox = ("0 0 %s %s"):format(text.number(width), text.number(height)) }
-  size.xmlns, size.role = "http://www.w3.org/2000/svg", "img"
+  local size = { width = width, height = height, xmlns = "http://www.w3.org/2000/svg", role = "img" }
+  size.viewBox = ("0 0 %s %s"):format(text.number(width), text.number(height))
   put(self, '<?xml version="1.0" encoding="UTF-8"?>\n<svg', attributes_of(size), ">\n")
   put(self, "<title>", text.escape(title), "</title>\n")
   self:add("rect", { width = width, height = height, fill = "#ffffff" })

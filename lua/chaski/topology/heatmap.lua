@@ -1,5 +1,5 @@
--- heatmap.lua: the latency matrix of a topology as a picture: what nodes measured of each other, and for the rest the sum
--- over the quickest path. SPDX-License-Identifier: MIT
+-- heatmap.lua: the latency matrix of a topology as a picture: what nodes measured of each other, and for the rest the
+-- sum over the quickest path. SPDX-License-Identifier: MIT
 local graph = require "chaski.topology.graph"
 local legend = require "chaski.topology.legend"
 local new_canvas = require "chaski.topology.canvas"
@@ -115,9 +115,8 @@ end
 
 local function legend_items(m, with_paths)
   local numbers = m.cell >= 34
-  local items = {
-    { text = "measured by the node of the row" .. (numbers and " (bold)" or ""), draw = square(palette.shade(0.35), not numbers) },
-  }
+  local measured = "measured by the node of the row" .. (numbers and " (bold)" or "")
+  local items = { { text = measured, draw = square(palette.shade(0.35), not numbers) } }
   if with_paths then
     items[2] = { text = "not linked: the sum over the quickest path", draw = square(palette.shade(0.35)) }
     items[3] = { text = "no path, or not measured", draw = square(BLANK) }

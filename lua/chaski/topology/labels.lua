@@ -1,4 +1,4 @@
--- labels.lua: finding room for labels: a label never covers a node or another label, and crosses as few edges as it can.
+-- labels.lua: finding room for labels: a label never covers a node or another label, and crosses few edges.
 -- SPDX-License-Identifier: MIT
 local routes = require "chaski.topology.route"
 
@@ -17,6 +17,8 @@ local Room = {}
 Room.__index = Room
 
 local ALONG = { 0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73, 0.2, 0.8 } -- places on an edge, in order of preference
+
+local GAPS = { 2, 5, 9, 14 } -- pixels beside an edge, likewise
 
 local function meets_circle(box, circle)
   local dx = math.max(math.abs(box.x - circle.x) - box.w, 0)
@@ -80,15 +82,17 @@ local function take(self, candidates, own)
   return best
 end
 
--- Boxes beside the middle of an edge that is too short to carry a label.
+-- Boxes beside the middle of an edge that is too short to carry a label, the nearest first.
 local function beside(route, w, h)
   local dx, dy = (route.to.x - route.from.x) / route.length, (route.to.y - route.from.y) / route.length
   local x, y = routes.at(route, 0.5)
-  local away = math.abs(dy) * w + math.abs(dx) * h + 2
-  return {
-    { x = x - dy * away, y = y + dx * away, w = w, h = h },
-    { x = x + dy * away, y = y - dx * away, w = w, h = h },
-  }
+  local touching, candidates = math.abs(dy) * w + math.abs(dx) * h, {}
+  for _, gap in ipairs(GAPS) do
+    for _, away in ipairs { touching + gap, -touching - gap } do
+      candidates[#candidates + 1] = { x = x - dy * away, y = y + dx * away, w = w, h = h }
+    end
+  end
+  return candidates
 end
 
 --- Room for a label on an edge, in the middle if it can be.

@@ -1,5 +1,5 @@
--- live.lua: what a topology is at this moment, read from the documented fields of its nodes: nodes with their topics and
--- pairing, and the edges that are live, planned or not. SPDX-License-Identifier: MIT
+-- live.lua: what a topology is at this moment, read from the documented fields of its nodes: nodes with their topics
+-- and pairing, and the edges that are live, planned or not. SPDX-License-Identifier: MIT
 local M = {}
 
 ---@class chaski.topology.edge [1] and [2] are indices of nodes, the smaller first

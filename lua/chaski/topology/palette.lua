@@ -59,7 +59,7 @@ function M.on(colour)
 end
 
 -- Light to dark (ColorBrewer's YlGnBu without what is nearly white), so it survives a black and white print.
-local stops = { "#e3f4c4", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#081d58" }
+local stops = { "#b8e2b6", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#253494", "#081d58" }
 
 --- The colour of a share of the scale, 0 to 1.
 ---@param share number

@@ -1,5 +1,5 @@
--- route.lua: the way of an edge in a picture: a straight line, or a curve where that would run over other nodes. A route is
--- a quadratic Bézier curve; straight ones have their control point in the middle. SPDX-License-Identifier: MIT
+-- route.lua: the way of an edge in a picture: a straight line, or a curve where that would run over other nodes. A
+-- route is a quadratic Bézier curve; straight ones have their control point in the middle. SPDX-License-Identifier: MIT
 local text = require "chaski.topology.text"
 
 local M = {}
@@ -11,7 +11,7 @@ local M = {}
 ---@field straight boolean
 ---@field length number between its ends
 
-local BENDS = { 0, 0.14, -0.14, 0.26, -0.26, 0.4, -0.4 } -- of the length, in order of preference
+local BENDS = { 0, 0.14, -0.14, 0.26, -0.26, 0.4, -0.4 } -- of the length, in order of preference; above 0: inwards
 local STEPS = 16
 
 local function bent(from, to, bend)
@@ -64,16 +64,32 @@ local function clearance(route, points)
   return least
 end
 
+-- 1 if a bend above 0 leads towards the middle of the picture, else -1.
+local function inwards(from, to, middle)
+  local dx, dy = to.x - from.x, to.y - from.y
+  return dx * (middle.y - from.y) - dy * (middle.x - from.x) < 0 and -1 or 1
+end
+
+--- A straight line.
+---@param from chaski.topology.point
+---@param to chaski.topology.point
+---@return chaski.topology.route
+function M.straight(from, to)
+  return bent(from, to, 0)
+end
+
 --- The first of the bends that keeps clear of other nodes, else the one that does best.
 ---@param points chaski.topology.point[]
 ---@param a integer
 ---@param b integer
+---@param middle chaski.topology.point
 ---@param clear number
 ---@return chaski.topology.route
-function M.find(points, a, b, clear)
+function M.find(points, a, b, middle, clear)
   local best, most
+  local sign = inwards(points[a], points[b], middle)
   for _, bend in ipairs(BENDS) do
-    local route = bent(points[a], points[b], bend)
+    local route = bent(points[a], points[b], bend * sign)
     local room = clearance(route, points)
     if room >= clear then return route end
     if not most or room > most then

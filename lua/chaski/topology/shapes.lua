@@ -1,5 +1,5 @@
--- shapes.lua: which node is linked with which, for every shape. Pure: numbers in, a list of pairs out, in the order they
--- are made. Knows no nodes. A link is { a, b } with a < b. SPDX-License-Identifier: MIT
+-- shapes.lua: which node is linked with which, for every shape. Pure: numbers in, a list of pairs out, in the order
+-- they are made. Knows no nodes. A link is { a, b } with a < b. SPDX-License-Identifier: MIT
 
 ---@alias chaski.topology.link integer[] a pair of indices, the smaller first
 
@@ -181,8 +181,8 @@ local function rewire(links, next_to, n, i, j, random)
   end
 end
 
---- Watts and Strogatz 1998: a ring where each node knows its k nearest, each link rewired with probability p. A rewiring
---- that would cut the graph in two is not made.
+--- Watts and Strogatz 1998: a ring where each node knows its k nearest, each link rewired with probability p. A
+--- rewiring that would cut the graph in two is not made.
 ---@param n integer
 ---@param k integer even
 ---@param p number 0..1

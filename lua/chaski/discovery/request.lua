@@ -1,0 +1,93 @@
+-- request.lua: what a discovery says, checked: a table we can rely on, made of what came over the wire.
+-- SPDX-License-Identifier: MIT
+local core = require "chaski.core"
+
+local TTL_MAX, VISITED_MAX, NAME_MAX, TOPIC_MAX = 64, 64, 64, 256 -- RELIABILITY T14
+
+---@class chaski.discovery.request
+---@field id string? discovery_id: told by our kind
+---@field topic string
+---@field origin_ip string
+---@field origin_port integer
+---@field origin_name string
+---@field origin_id string? node id of the origin
+---@field leader string? id of the leader of the origin's group
+---@field previous_node string
+---@field visited string[] names, the first the origin's
+---@field ttl integer 1..64
+---@field data table as received
+local M = {}
+
+local function text(value, most)
+  return type(value) == "string" and #value <= most
+end
+
+local function names(value)
+  if type(value) ~= "table" or #value > VISITED_MAX then return nil end
+  local list = {}
+  for i, name in ipairs(value) do
+    if not text(name, NAME_MAX) then return nil end
+    list[i] = name
+  end
+  return list
+end
+
+--- nil when the data is not a discovery, or its ttl has run out.
+---@return chaski.discovery.request?
+function M.parse(data)
+  if type(data) ~= "table" then return nil end
+  local ttl, port, visited = math.tointeger(data.ttl), math.tointeger(data.origin_port), names(data.visited)
+  if not ttl or ttl < 1 or not visited or not port or port < 1 or port > 65535 then return nil end
+  if not text(data.origin_ip, 255) or not text(data.origin_name, 256) or not text(data.previous_node, 256) then return nil end
+  if not text(data.origin_subscription, TOPIC_MAX) or data.origin_subscription == "" then return nil end
+  return {
+    id = text(data.discovery_id, NAME_MAX) and data.discovery_id or nil,
+    topic = data.origin_subscription,
+    origin_ip = data.origin_ip,
+    origin_port = port,
+    origin_name = data.origin_name,
+    origin_id = text(data.origin_id, NAME_MAX) and data.origin_id or nil,
+    leader = text(data.leader, NAME_MAX) and data.leader or nil,
+    previous_node = data.previous_node,
+    visited = visited,
+    ttl = math.min(ttl, TTL_MAX),
+    data = data,
+  }
+end
+
+--- The data of a request of the node's own.
+function M.new(node, search)
+  local root = search.start
+  return {
+    origin_ip = node.advertised,
+    origin_port = node.port,
+    origin_name = node.name,
+    previous_node = node.name,
+    visited = core.array { node.name },
+    on_pair = search.on_pair,
+    root_ip = root and root.ip or "",
+    root_port = root and root.port or 0,
+    origin_subscription = search.topic,
+    ttl = node.ttl,
+    discovery_id = core.uuid(),
+    origin_id = node.id,
+    leader = search.leader,
+  }
+end
+
+--- The data as it goes on from this node: unknown keys stay.
+function M.forwarded(node, request)
+  local data = {}
+  for key, value in pairs(request.data) do
+    data[key] = value
+  end
+  local visited = core.array {}
+  for i, name in ipairs(request.visited) do
+    visited[i] = name
+  end
+  if #visited < VISITED_MAX then visited[#visited + 1] = node.name end
+  data.visited, data.previous_node, data.ttl = visited, node.name, request.ttl - 1
+  return data
+end
+
+return M

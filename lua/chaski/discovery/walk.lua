@@ -1,0 +1,28 @@
+-- walk.lua: the default policy of discovery: the seed's walk. A request goes to every edge it has not come by, and the
+-- first node that subscribes and has room pairs with its origin.
+-- SPDX-License-Identifier: MIT
+
+---@class chaski.discovery.policy
+---@field choose (fun(node: chaski.node, topic: string, edges: chaski.edge[]): chaski.edge[])? where my own request starts
+---@field accept (fun(node: chaski.node, request: chaski.discovery.request, edge: chaski.edge): boolean)? may I pair with its origin?
+---@field forward (fun(node: chaski.node, request: chaski.discovery.request, edges: chaski.edge[]): chaski.edge[])? to whom it goes on
+---@field on_pair (fun(node: chaski.node, topic: string, edge: chaski.edge, on_pair: string))? a search of mine has found this edge
+local walk = {}
+
+function walk.choose(_, _, edges)
+  return edges
+end
+
+function walk.accept(node, request)
+  local sharing = 0
+  for _, edge in ipairs(node.edges) do
+    if edge:is_subscribed(request.topic) then sharing = sharing + 1 end
+  end
+  return sharing < node.max_connections
+end
+
+function walk.forward(_, _, edges)
+  return edges
+end
+
+return walk
