@@ -1,5 +1,5 @@
--- topologies.lua [DIR] [N]: builds every shape with about N (50) real nodes in this process, connects them, measures, and
--- writes the pictures DIR/shape.svg, DIR/shape-heatmap.svg and DIR/shape.dot (DIR: topologies). Prints a table.
+-- topologies.lua [DIR] [N]: builds every shape with about N (50) real nodes in this process, connects them, measures,
+-- and writes the pictures DIR/shape.svg, DIR/shape-heatmap.svg and DIR/shape.dot (DIR: topologies). Prints a table.
 local chaski = require "chaski"
 local uv = require "luv"
 

@@ -63,6 +63,8 @@ local connect_schema = {
   { name = "timeout", kind = options.seconds(0, 1e9) },
   { name = "paired", kind = options.text(1, 4096) },
   { name = "report", kind = options.table },
+  { name = "discovery", kind = options.boolean, default = false },
+  { name = "discovery_timeout", kind = options.seconds(0, 1e9), default = 10 },
 }
 
 --- With `paired` or `report` it is a dial-back: a report_paired goes first.
@@ -81,7 +83,12 @@ function methods:connect(address, given)
   if given == nil then return core.connect(self, address) end
   given = options.check("node:connect", connect_schema, given)
   if given.paired or given.report then return dial_back(self, address, given) end
-  return core.connect(self, address, given)
+  local edge, err = core.connect(self, address, { timeout = given.timeout })
+  if not edge or not given.discovery then return edge, err end
+  local searched
+  searched, err = self:discovery { node = edge, on_pair = "disconnect", timeout = given.discovery_timeout }
+  if not searched then return nil, err end
+  return edge
 end
 
 local function has_edge_to_id(node, id)

@@ -2,7 +2,10 @@
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local options = require "chaski.options"
+local discovery = require "chaski.discovery"
 local reconnect = require "chaski.reconnect"
+local requests = require "chaski.requests"
+local status = require "chaski.status"
 
 local methods, fields = core.node_methods, core.node_fields
 
@@ -11,7 +14,7 @@ local function paired_map(node)
   local state, map = core.node_state(node), {}
   for _, topic in ipairs(node.subscriptions) do
     local paired = state.paired[topic]
-    if paired == nil then paired = state.options.paired end
+    if paired == nil then paired = state.options.paired or node.root end
     map[topic] = paired
   end
   return map
@@ -51,7 +54,7 @@ end
 
 function fields.status(node)
   local state = core.node_state(node)
-  local status = {
+  local answer = {
     name = node.name,
     id = node.id,
     address = node.address,
@@ -62,7 +65,7 @@ function fields.status(node)
     counters = node.ledger,
     limits = node.limits,
   }
-  return add_extra(status, state.options.status_extra, node)
+  return add_extra(answer, state.options.status_extra, node)
 end
 
 local function new(given)
@@ -71,6 +74,9 @@ local function new(given)
   local node, err = core.new_node(checked, state)
   if not node then return nil, err end
   if checked.reconnections > 0 then reconnect.install(node, checked.reconnect, 3) end
+  requests.install(node)
+  status.install(node)
+  discovery.install(node, checked.discovery)
   if #checked.subscriptions > 0 then node:subscribe(checked.subscriptions) end
   if not checked.run then return node end
   local ok

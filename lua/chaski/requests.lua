@@ -154,15 +154,20 @@ function M.install(node)
   local state = core.node_state(node)
   state.served, state.requests, state.calls = {}, {}, 0
   state.call_rates = limiter.new(CALLS_RATE)
-  core.handle(node, "request_udp", function(message, edge)
+  node:handle("request_udp", function(message, edge)
     if type(message.data) == "table" then receive_request(node, message.data, edge) end
   end)
-  core.handle(node, "response_udp", function(message, edge)
+  node:handle("response_udp", function(message, edge)
     if type(message.data) == "table" then receive_response(node, message.data, edge) end
   end)
   node:on("edge_closed", function(edge, reason)
     local lost = core.new_error("lost", ("node:request: the edge to %s ended (%s)"):format(edge.name, reason))
-    for _, id in ipairs(core.keys(state.requests)) do
+    local ids = {}
+    for id in pairs(state.requests) do
+      ids[#ids + 1] = id
+    end
+    table.sort(ids) -- in the order of asking, so that simulations repeat
+    for _, id in ipairs(ids) do
       if state.requests[id] then fail_one(state.requests, id, edge, lost) end
     end
   end)

@@ -59,8 +59,9 @@ end
 local function answer_to(node, data, budget)
   local state = core.node_state(node)
   local status = node.status
+  local extra = state.options.status_extra and state.options.status_extra(node) or {}
   local answer = { id = data.id, name = node.name, serving = status.serving, reconnecting = status.reconnecting, paired = core.map {} }
-  for key, value in pairs(status.extra or {}) do
+  for key, value in pairs(extra) do
     if answer[key] == nil then answer[key] = value end
   end
   if #core.pack(answer) > budget then answer = { id = data.id, paired = core.map {} } end

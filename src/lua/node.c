@@ -402,6 +402,21 @@ static int node_state(lua_State *L) {
   return 1;
 }
 
+/* (node, topic): whether it subscribes to it */
+static int subscribed(lua_State *L) {
+  const chaski_lua_node *n = chaski__check_node(L, 1);
+  lua_pushboolean(L, n->core && chaski_node_subscribed(n->core, chaski__check_slice(L, 2)));
+  return 1;
+}
+
+/* (host): whether it is a numeric address */
+static int numeric(lua_State *L) {
+  size_t len;
+  const char *host = luaL_checklstring(L, 1, &len);
+  lua_pushboolean(L, strlen(host) == len && chaski_address_is_numeric(host));
+  return 1;
+}
+
 static int running_nodes(lua_State *L) {
   lua_Integer i = 0;
   lua_newtable(L);
@@ -539,13 +554,9 @@ static void open_class(lua_State *L) {
 
 void chaski__open_node(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"new_node", new_node},
-      {"node_state", node_state},
-      {"listen_event", listen_event},
-      {"events", list_events},
-      {"set_dispatch", set_dispatch},
-      {"running_nodes", running_nodes},
-      {NULL, NULL},
+      {"new_node", new_node},     {"node_state", node_state},     {"listen_event", listen_event},
+      {"events", list_events},    {"set_dispatch", set_dispatch}, {"running_nodes", running_nodes},
+      {"subscribed", subscribed}, {"numeric", numeric},           {NULL, NULL},
   };
   luaL_checkstack(L, 12, NULL);
   chaski__weak_table(L, &refs_key);

@@ -55,11 +55,19 @@ function M.parse(data)
   }
 end
 
+--- The host that this edge's peer may dial us at.
+local function advertised(node, edge)
+  local told = core.node_state(node).options.advertise
+  if told then return told end
+  if node.ip ~= "0.0.0.0" and node.ip ~= "::" then return node.ip end
+  return core.address(edge.local_address).host
+end
+
 --- The data of a request of the node's own.
-function M.new(node, search)
+function M.new(node, search, edge, id)
   local root = search.start
   return {
-    origin_ip = node.advertised,
+    origin_ip = advertised(node, edge),
     origin_port = node.port,
     origin_name = node.name,
     previous_node = node.name,
@@ -69,7 +77,7 @@ function M.new(node, search)
     root_port = root and root.port or 0,
     origin_subscription = search.topic,
     ttl = node.ttl,
-    discovery_id = core.uuid(),
+    discovery_id = id,
     origin_id = node.id,
     leader = search.leader,
   }

@@ -148,6 +148,6 @@ return function(topology, seen, given)
   draw_names(canvas, m, seen.members)
   draw_matrix(canvas, m, matrix, range)
   legend.draw(canvas, items, MARGIN, bottom, inner)
-  if range then palette.draw_scale(canvas, MARGIN, bottom + high, math.min(320, inner), range) end
+  if range then palette.draw_scale(canvas, MARGIN, bottom + high, math.min(320, inner), range, "latency") end
   return canvas:finish()
 end

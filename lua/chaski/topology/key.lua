@@ -72,7 +72,7 @@ end
 
 local function note_of(picture)
   if not picture.range then return nil end
-  if not picture.labelled then return "edges are shaded by latency:" end
+  if not picture.labelled then return nil end -- the scale tells
   local left_out = picture.left_out > 0 and (", %d left out for want of room"):format(picture.left_out) or ""
   return "labels of edges: latency in ms" .. left_out
 end

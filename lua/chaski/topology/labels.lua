@@ -18,7 +18,7 @@ Room.__index = Room
 
 local ALONG = { 0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73, 0.2, 0.8 } -- places on an edge, in order of preference
 
-local GAPS = { 2, 5, 9, 14 } -- pixels beside an edge, likewise
+local GAPS = { 2, 5, 9, 14, 20 } -- pixels beside an edge, likewise
 
 local function meets_circle(box, circle)
   local dx = math.max(math.abs(box.x - circle.x) - box.w, 0)

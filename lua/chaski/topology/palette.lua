@@ -91,12 +91,14 @@ end
 ---@param y number top of the bar
 ---@param width number
 ---@param range chaski.topology.range
-function M.draw_scale(canvas, x, y, width, range)
+---@param caption string stands right of the bar
+function M.draw_scale(canvas, x, y, width, range, caption)
   local steps = 48
   for i = 0, steps - 1 do
     local fill = M.shade(range.max > range.min and i / (steps - 1) or 0.5)
     canvas:add("rect", { x = x + i * width / steps, y = y, width = width / steps + 0.5, height = 12, fill = fill })
   end
+  canvas:text(x + width + 10, y + 10, caption, { ["font-size"] = 12 })
   local marks = range.max > range.min and { 0, 0.5, 1 } or { 0.5 }
   for _, share in ipairs(marks) do
     local label = text.ms(range.min + share * (range.max - range.min)) .. " ms"

@@ -121,7 +121,7 @@ local function draw_legend(canvas, picture, items, width)
   canvas:add("line", { x1 = x, x2 = x + width, y1 = y, y2 = y, stroke = "#e2e8f0" })
   local taken = legend.draw(canvas, items, x, y + 24, width)
   if picture.range and not picture.labelled then
-    palette.draw_scale(canvas, x, y + 18 + taken, math.min(320, width), picture.range)
+    palette.draw_scale(canvas, x, y + 18 + taken, math.min(320, width), picture.range, "latency of edges")
   end
 end
 
