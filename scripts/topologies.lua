@@ -6,8 +6,8 @@ local uv = require "luv"
 local topology = chaski.topology
 local dir, n = arg[1] or "topologies", math.tointeger(tonumber(arg[2] or 50))
 
-if not n or n < 5 or n > 200 then
-  io.stderr:write "usage: chaski-lua scripts/topologies.lua [DIR] [N], N from 5 to 200\n"
+if not n or n < 5 or n > 100 then
+  io.stderr:write "usage: chaski-lua scripts/topologies.lua [DIR] [N], N from 5 to 100\n"
   os.exit(2)
 end
 

@@ -25,7 +25,16 @@ local ping_schema = {
   { name = "size", kind = options.integer(0, 1048576), default = 0 },
   { name = "timeout", kind = options.seconds(0, 1e9) },
   { name = "latency_update", kind = options.boolean, default = true },
+  { name = "delay", kind = options.seconds(0, 1e9), default = 0 },
 }
+
+--- Check the options and wait for their delay; what is left is for the core.
+local function prepare(where, given)
+  given = options.check(where, ping_schema, given, 3)
+  if given.delay > 0 then core.sleep(given.delay) end
+  given.delay = nil
+  return given
+end
 
 --- Ping every edge at once: edge -> round trip in ms, of those that answered.
 local function ping_all(node, given)
@@ -42,15 +51,36 @@ local function ping_all(node, given)
 end
 
 function methods:ping(edge, given)
-  if is_a(edge, "chaski.edge") then return core.ping_edge(self, edge, given) end
+  if is_a(edge, "chaski.edge") then return core.ping_edge(self, edge, prepare("node:ping", given)) end
   if edge ~= nil and type(edge) ~= "table" then
     error(("node:ping: expected an edge or options, got %s"):format(options.describe(edge)), 2)
   end
-  return ping_all(self, options.check("node:ping", ping_schema, edge or given))
+  given = prepare("node:ping", edge or given)
+  return ping_all(self, given)
 end
 
 function edge_methods:ping(given)
-  return core.ping_edge(self.node, self, given)
+  return core.ping_edge(self.node, self, prepare("edge:ping", given))
+end
+
+local handshake_schema = {
+  { name = "delay", kind = options.seconds(0, 1e9), default = 0 },
+  { name = "response", kind = options.boolean, default = false },
+}
+
+--- The handshake is the runtime's, once for each connection: on a live edge it would be a goodbye. So this only says
+--- how things stand: nil, err with code "live", or "no_edge" when the edge has ended (connect again).
+function methods:handshake(edge, given)
+  local where = "node:handshake"
+  if not is_a(edge, "chaski.edge") then
+    error(("%s: expected an edge, got %s"):format(where, options.describe(edge)), 2)
+  end
+  given = options.check(where, handshake_schema, given)
+  if given.delay > 0 then core.sleep(given.delay) end
+  if edge.live and edge.node == self then
+    return nil, core.new_error("live", where .. ": the edge to " .. edge.name .. " is live: its handshake is complete")
+  end
+  return nil, core.new_error("no_edge", where .. ": there is no such live edge: connect again")
 end
 
 function methods:close_connection(edge, port)

@@ -14,6 +14,7 @@ local task = require "chaski.task"
 local chaski = {
   version = core.version,
   node = require "chaski.node",
+  topology = require "chaski.topology",
   message = require "chaski.message",
   messages_pool = core.messages_pool,
   reconnect = require("chaski.reconnect").jitter,
@@ -35,6 +36,7 @@ local chaski = {
 
   log = require "chaski.log",
   random = core.random,
+  sim = require "chaski.sim",
   uuid = core.uuid,
   now = core.now,
   address = core.address,

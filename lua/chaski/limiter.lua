@@ -1,4 +1,5 @@
--- limiter.lua: token buckets by key, for what peers may ask for a second. Bounded: keys not used for a while are dropped.
+-- limiter.lua: token buckets by key, for what peers may ask for a second. Bounded: keys not used for a while are
+-- dropped.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 

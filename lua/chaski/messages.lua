@@ -55,15 +55,63 @@ function methods:unsubscribe(topics)
   end
 end
 
+-- Commands of the protocol that lua/chaski handles; the core knows the others and refuses them itself.
+local reserved = {
+  discovery = true,
+  report_paired = true,
+  request_udp = true,
+  response_udp = true,
+  leader = true,
+  ack = true,
+}
+
+local function check_command(where, command)
+  if type(command) ~= "string" then
+    error(("%s: expected the name of a command, got %s"):format(where, describe(command)), 3)
+  end
+  if reserved[command] then error(("%s: command '%s' is one of the protocol's"):format(where, command), 3) end
+end
+
 function methods:handle(command, handler, given)
   local where = "node:handle"
-  if type(command) ~= "string" then
-    error(("%s: expected the name of a command, got %s"):format(where, describe(command)), 2)
-  end
+  check_command(where, command)
   check_function(where, handler)
   given = options.check(where, options.subscription, given)
   given.command = true
   return (add(self, { command }, handler, given))
+end
+
+local add_propagation_command = methods.add_propagation_command
+
+function methods:add_propagation_command(command)
+  check_command("node:add_propagation_command", command)
+  return add_propagation_command(self, command)
+end
+
+--- The data of a message from the wire if it is a table, nil if it is anything else or cannot be decoded.
+local function table_of(message)
+  local ok, data = pcall(function()
+    return message.data
+  end)
+  return ok and type(data) == "table" and data or nil
+end
+core.table_of = table_of
+
+--- The edge to the same peer that is live: when both have dialled, what came by the losing connection is its edge's.
+local function living(node, edge)
+  if edge.live or edge.id == "" then return edge end
+  for _, each in ipairs(node.edges) do
+    if each.id == edge.id then return each end
+  end
+  return edge
+end
+
+--- Handle a command of the protocol's own: receive(node, data, edge, size). Data that is no table is ignored.
+function core.handle_protocol(node, command, receive, concurrency)
+  add(node, { command }, function(message, edge)
+    local data = table_of(message)
+    if data then receive(node, data, living(node, edge), message.size) end
+  end, { command = true, concurrency = concurrency or 1 })
 end
 
 function methods:messages(topics, given)

@@ -8,7 +8,7 @@
 ---@field message string
 
 ---@class chaski.node_options
----@field ip string? numeric; default "127.0.0.1"
+---@field ip string? numeric; default "127.0.0.1"; in a simulation an address of its own
 ---@field port integer? 0: any free one; a root takes the first free one of 8511..8516
 ---@field name string? 1..64 bytes
 ---@field id string? the same in every start; default: a random uuid
@@ -31,6 +31,7 @@
 ---@field overflow "disconnect"|"drop_new"|"block"|nil what befalls an own message for an edge at its hard mark
 ---@field inbox_overflow chaski.inbox_overflow? default of subscriptions; "drop_new"
 ---@field limits table<string, number>? seconds, bytes and counts: see the status for their names
+---@field discovery chaski.discovery.policy|string|nil a policy, or the module that is one
 ---@field status_extra (fun(node: chaski.node): table)? pairs added to every status
 
 ---@alias chaski.inbox_overflow "drop_new"|"drop_old"|"disconnect"|"block"
@@ -216,9 +217,57 @@ function node:is_connected_to(peer) end
 ---@return integer removed
 function node:remove_duplicated_connections() end
 
+--- Search a peer for each topic of the node that no edge shares: topic -> edge of what was found, and the list of topics
+--- nobody answered for. nil, err when it could not search.
+---@param options { node: chaski.edge?, on_pair: "none"|"disconnect"|nil, timeout: number? }? seconds; default 10
+---@return table<string, chaski.edge>?, string[]|chaski.error|nil
+function node:discovery(options) end
+
+--- Ask one edge, or all (the first answer counts), to call what it serves as `callback`.
+---@param callback string
+---@param kwargs table?
+---@param options { edge: chaski.edge?, timeout: number? }? seconds; default 5
+---@return any answer, chaski.error?
+function node:request(callback, kwargs, options) end
+
+--- Let peers call fn(kwargs, edge) as `callback`; what it returns is the answer.
+---@param callback string
+---@param fn fun(kwargs: table, edge: chaski.edge): any
+---@return chaski.handle
+function node:serve(callback, fn) end
+
+--- Ask a node for its status by datagram: name, serving, reconnecting, paired (topic -> boolean).
+---@param ip string numeric
+---@param port integer
+---@param options { timeout: number?, topic: string? }? seconds, default 1.5; of this topic only
+---@return table?, chaski.error?
+function node:request_status(ip, port, options) end
+
+--- The runtime shakes hands once for each connection: always nil, err, with code "live", or "no_edge" for an ended edge.
+---@param edge chaski.edge
+---@param options { delay: number?, response: boolean? }? seconds
+---@return nil, chaski.error
+function node:handshake(edge, options) end
+
+---@param value any
+---@return string?, chaski.error?
+function node:serializer(value) end
+
+---@param bytes string
+---@return any value the bytes themselves, and the error, when they cannot be read
+---@return chaski.error?
+function node:deserializer(bytes) end
+
+---@return integer?, chaski.error?
+function node:get_free_port() end
+
+---@param port integer
+---@return boolean
+function node:is_port_available(port) end
+
 --- Round trip in ms; without an edge: of every edge that answers, edge -> ms.
 ---@param edge chaski.edge?
----@param options { size: integer?, timeout: number?, latency_update: boolean? }? bytes, seconds
+---@param options { size: integer?, delay: number?, timeout: number?, latency_update: boolean? }? bytes, seconds
 ---@return number|table<chaski.edge, number>|nil, chaski.error?
 function node:ping(edge, options) end
 
@@ -264,7 +313,7 @@ local edge = {}
 ---@return true
 function edge:close(reason) end
 
----@param options { size: integer?, timeout: number?, latency_update: boolean? }? bytes, seconds
+---@param options { size: integer?, delay: number?, timeout: number?, latency_update: boolean? }? bytes, seconds
 ---@return number? ms, chaski.error?
 function edge:ping(options) end
 
@@ -288,6 +337,7 @@ function edge:is_subscribed(topic) end
 ---@field seq integer?
 ---@field bytes string data as it came
 ---@field size integer bytes of data
+---@field wire_size integer bytes of its whole frame or datagram
 local message = {}
 
 ---@return table
@@ -308,3 +358,24 @@ function pool:contains(id) end
 
 ---@return table<string, integer>
 function pool:stats() end
+
+---@class chaski.sim
+local sim = {}
+
+--- Cancel its tasks, which get one turn to tidy up, and end its nodes. Not inside of its run.
+function sim:close() end
+
+--- Nothing reaches or leaves this host (its node, or an ip), as if the process were stopped; false: it goes on.
+---@param host chaski.node|string
+---@param on boolean
+function sim:stall(host, on) end
+
+--- Dials to this host are refused; false: accepted again.
+---@param host chaski.node|string
+---@param on boolean
+function sim:refuse(host, on) end
+
+--- A host name resolves to this host from now on; nil: to nothing.
+---@param name string
+---@param host chaski.node|string|nil
+function sim:name(name, host) end

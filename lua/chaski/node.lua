@@ -9,19 +9,26 @@ local status = require "chaski.status"
 
 local methods, fields = core.node_methods, core.node_fields
 
+local function is_paired(node, state, topic)
+  local paired = state.paired[topic]
+  if paired == nil then return state.options.paired or node.root end
+  return paired
+end
+
 --- Topic -> paired, of every topic subscribed to. A node is paired for none of those it was not told of.
 local function paired_map(node)
   local state, map = core.node_state(node), {}
   for _, topic in ipairs(node.subscriptions) do
-    local paired = state.paired[topic]
-    if paired == nil then paired = state.options.paired or node.root end
-    map[topic] = paired
+    map[topic] = is_paired(node, state, topic)
   end
   return map
 end
 
 function methods:paired_for(topic)
-  return paired_map(self)[topic] == true
+  if type(topic) ~= "string" then
+    error(("node:paired_for: expected a topic, got %s"):format(options.describe(topic)), 2)
+  end
+  return core.subscribed(self, topic) and is_paired(self, core.node_state(self), topic)
 end
 
 --- True if the node has a subscription and every one is paired.
@@ -45,11 +52,11 @@ function fields.reconnections(node)
   return core.node_state(node).options.reconnections
 end
 
-local function add_extra(status, extra, node)
+local function add_extra(answer, extra, node)
   for key, value in pairs(extra and extra(node) or {}) do
-    status[key] = value
+    answer[key] = value
   end
-  return status
+  return answer
 end
 
 function fields.status(node)

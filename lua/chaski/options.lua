@@ -240,7 +240,7 @@ local overflow = M.one_of("drop_new", "drop_old", "disconnect", "block")
 local name = M.text(1, 64)
 
 M.node = {
-  { name = "ip", kind = M.text(1, 255), default = "127.0.0.1" },
+  { name = "ip", kind = M.text(1, 255) }, -- default 127.0.0.1; in a simulation an address of its own
   { name = "port", kind = M.integer(0, 65535), default = 0 },
   { name = "name", kind = name },
   { name = "id", kind = name },
@@ -287,6 +287,7 @@ function M.check_node(given, level)
   local where = "chaski.node"
   if type(given) == "table" then refuse_tls(where, given, level + 1) end
   local checked = M.check(where, M.node, given, level + 1)
+  checked.ip = checked.ip or core.default_ip()
   checked.limits = M.limits(where, checked.limits, level + 1)
   checked.limits.messages_pool_maxsize = checked.messages_pool_maxsize or checked.limits.messages_pool_maxsize
   checked.subscriptions = M.list(checked.subscriptions)

@@ -6,8 +6,10 @@ local uv = require "luv"
 
 local M = {}
 
---- Bind and listen as a node would; the port, or nil and the code of luv.
+--- Bind and listen as a node would; the port, or nil and a code.
 local function try(ip, port)
+  local simulated, why = core.sim_port(ip, port)
+  if simulated or why then return simulated, why end
   local socket = uv.new_tcp()
   local ok, _, code = socket:bind(ip, port)
   if ok then
@@ -38,6 +40,15 @@ function M.is_port_available(port, ip)
     error("chaski.is_port_available: expected a port 1..65535", 2)
   end
   return try(ip or "127.0.0.1", port) ~= nil
+end
+
+--- The same for the node's own ip.
+function core.node_methods:get_free_port()
+  return M.get_free_port(self.ip)
+end
+
+function core.node_methods:is_port_available(port)
+  return M.is_port_available(port, self.ip)
 end
 
 return M

@@ -1,5 +1,5 @@
--- requests.lua: asking another node to call a function, and the functions it may call (PROTOCOL A.9, B.9). Only what was
--- registered with node:serve can be called; nothing is looked up by name elsewhere.
+-- requests.lua: asking another node to call a function, and the functions it may call (PROTOCOL A.9, B.9). Only what
+-- was registered with node:serve can be called; nothing is looked up by name elsewhere.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local limiter = require "chaski.limiter"
@@ -10,6 +10,9 @@ local methods = core.node_methods
 
 local CALLS_RATE = 100 -- calls a second from one edge, twice as many at once (RELIABILITY T21)
 local CALLS_MAX = 1024 -- calls being answered at once
+local CALLS_EDGE_MAX = 256 -- of these for one edge: who calls what never returns does not take the others' room
+
+local NAME_MAX, MESSAGE_MAX = 64, 512 -- bytes of what errors say
 
 local function is_edge(value)
   local meta = type(value) == "userdata" and getmetatable(value)
@@ -34,7 +37,7 @@ function methods:serve(callback, fn)
   end)
 end
 
--- --- asking -----------------------------------------------------------------------------------------------------------
+-- --- asking ----------------------------------------------------------------------------------------------------------
 
 local function finish(pending, id, ok, value)
   local question = pending[id]
@@ -61,8 +64,8 @@ local function ask(node, id, data, edges)
   return next(asked) ~= nil, err
 end
 
---- Ask one edge, or all (the first answer counts), to call `callback` with the table kwargs. Returns the answer, or nil, err
---- with code timeout, no_edge, lost, or what the answering node says: unknown_callback, failed, busy.
+--- Ask one edge, or all (the first answer counts), to call `callback` with the table kwargs. Returns the answer, or
+--- nil, err with code timeout, no_edge, lost, or what the answering node says: unknown_callback, failed, busy.
 function methods:request(callback, kwargs, given)
   if type(callback) ~= "string" or callback == "" then
     error(("node:request: expected the name of a callback, got %s"):format(options.describe(callback)), 2)
@@ -72,8 +75,8 @@ function methods:request(callback, kwargs, given)
   end
   given = options.check("node:request", schema, given)
   local pending, id = core.node_state(self).requests, core.uuid()
-  pending[id] = { waiter = core.waiter(), asked = {} }
-  local forget <close> = setmetatable({}, {
+  pending[id] = { waiter = core.waiter "node:request", asked = {} }
+  local _ <close> = setmetatable({}, {
     __close = function()
       pending[id] = nil
     end,
@@ -82,7 +85,8 @@ function methods:request(callback, kwargs, given)
   for key, value in pairs(kwargs or {}) do
     arguments[key] = value
   end
-  local sent, err = ask(self, id, { id = id, callback = callback, kwargs = arguments }, given.edge and { given.edge } or self.edges)
+  local data = { id = id, callback = callback, kwargs = arguments }
+  local sent, err = ask(self, id, data, given.edge and { given.edge } or self.edges)
   if not sent then return nil, err end
   local ok, value = core.park(given.timeout)
   if ok then
@@ -99,38 +103,63 @@ local function receive_response(node, data, edge)
   if not question or not question.asked[edge] then return end
   local failure = data.error
   if type(failure) ~= "table" then return finish(pending, id, true, data.response) end
-  local code = type(failure.code) == "string" and failure.code:sub(1, 64) or "failed"
-  local message = type(failure.message) == "string" and failure.message:sub(1, 512) or code
+  local code = type(failure.code) == "string" and failure.code:sub(1, NAME_MAX) or "failed"
+  local message = type(failure.message) == "string" and failure.message:sub(1, MESSAGE_MAX) or code
   fail_one(pending, id, edge, core.new_error(code, ("node:request at %s: %s"):format(edge.name, message)))
 end
 
--- --- answering --------------------------------------------------------------------------------------------------------
+-- --- answering -------------------------------------------------------------------------------------------------------
 
-local function answer(node, edge, data, response, failure)
-  -- The original would take an answer with an error for the answer: it gets none.
-  if failure and edge.protocol == 0 then return end
+--- The original would take an answer with an error for the answer: it gets none.
+local function refuse(node, edge, data, code, message)
+  if edge.protocol == 0 then return end
+  core.write(node, "response_udp", {
+    id = data.id,
+    callback = data.callback:sub(1, NAME_MAX),
+    response = core.null,
+    error = { code = code, message = message:sub(1, MESSAGE_MAX) },
+  }, { edge = edge })
+end
+
+local function answer(node, edge, data, response)
   local sent, err = core.write(node, "response_udp", {
     id = data.id,
     callback = data.callback,
     kwargs = data.kwargs,
     response = response == nil and core.null or response,
-    error = failure,
   }, { edge = edge })
-  if sent or failure or err.code ~= "serialize" then return end
-  answer(node, edge, data, nil, { code = "failed", message = tostring(err) })
+  if not sent and edge.live then refuse(node, edge, data, "failed", tostring(err)) end
+end
+
+local function is_cancel(err)
+  return type(err) == "table" and err.code == "cancelled"
+end
+
+local function count(state, number, change)
+  state.calls = state.calls + change
+  local left = (state.edge_calls[number] or 0) + change
+  state.edge_calls[number] = left > 0 and left or nil
 end
 
 local function call(node, edge, data, fn)
-  local state = core.node_state(node)
-  state.calls = state.calls + 1
+  local state, number = core.node_state(node), edge.number
+  count(state, number, 1)
   local ok, response = xpcall(fn, function(err)
-    core.report_error(err, "callback " .. data.callback)
+    if not is_cancel(err) then core.report_error(err, "callback " .. data.callback) end
     return err
   end, data.kwargs, edge)
-  state.calls = state.calls - 1
+  count(state, number, -1)
   if not edge.live then return end
-  if ok then answer(node, edge, data, response)
-  else answer(node, edge, data, nil, { code = "failed", message = tostring(response):sub(1, 512) }) end
+  if ok then
+    answer(node, edge, data, response)
+  else
+    refuse(node, edge, data, "failed", tostring(response))
+  end
+end
+
+local function has_room(state, number)
+  if state.calls >= CALLS_MAX or (state.edge_calls[number] or 0) >= CALLS_EDGE_MAX then return false end
+  return state.call_rates:take(number)
 end
 
 local function receive_request(node, data, edge)
@@ -138,12 +167,10 @@ local function receive_request(node, data, edge)
   if type(data.id) ~= "string" or #data.id > 64 or type(data.callback) ~= "string" then return end
   if type(data.kwargs) ~= "table" then data.kwargs = core.map {} end
   local fn = state.served[data.callback]
+  if not has_room(state, edge.number) then return refuse(node, edge, data, "busy", "too many calls") end
   if not fn then
-    local message = ("no callback '%s' is served here"):format(data.callback:sub(1, 64))
-    return answer(node, edge, data, nil, { code = "unknown_callback", message = message })
-  end
-  if state.calls >= CALLS_MAX or not state.call_rates:take(edge.number) then
-    return answer(node, edge, data, nil, { code = "busy", message = "too many calls" })
+    local text = "no callback '%s' is served here"
+    return refuse(node, edge, data, "unknown_callback", text:format(data.callback:sub(1, NAME_MAX)))
   end
   core.spawn_in(node, "callback " .. data.callback, call, node, edge, data, fn)
 end
@@ -152,21 +179,17 @@ local M = {}
 
 function M.install(node)
   local state = core.node_state(node)
-  state.served, state.requests, state.calls = {}, {}, 0
+  state.served, state.requests, state.calls, state.edge_calls = {}, {}, 0, {}
   state.call_rates = limiter.new(CALLS_RATE)
-  node:handle("request_udp", function(message, edge)
-    if type(message.data) == "table" then receive_request(node, message.data, edge) end
-  end)
-  node:handle("response_udp", function(message, edge)
-    if type(message.data) == "table" then receive_response(node, message.data, edge) end
-  end)
+  core.handle_protocol(node, "request_udp", receive_request)
+  core.handle_protocol(node, "response_udp", receive_response)
   node:on("edge_closed", function(edge, reason)
     local lost = core.new_error("lost", ("node:request: the edge to %s ended (%s)"):format(edge.name, reason))
     local ids = {}
     for id in pairs(state.requests) do
       ids[#ids + 1] = id
     end
-    table.sort(ids) -- in the order of asking, so that simulations repeat
+    table.sort(ids) -- some order that is always the same, so that simulations repeat
     for _, id in ipairs(ids) do
       if state.requests[id] then fail_one(state.requests, id, edge, lost) end
     end

@@ -61,6 +61,27 @@ function methods:serialize_message(message)
   return core.build_frame(message:totable(), value)
 end
 
+--- The bytes of a value, by the node's serializer or chaski.pack. nil, err when that fails.
+function methods:serializer(value)
+  local own = core.node_state(self).options.serializer
+  local ok, bytes, err = pcall(own or core.pack, value)
+  if ok and type(bytes) == "string" then return bytes end
+  local why = ok and (err or ("expected a string, got a %s"):format(type(bytes))) or bytes
+  return nil, core.new_error("serialize", "node:serializer: " .. tostring(why))
+end
+
+--- The value of bytes, by the node's deserializer or chaski.unpack; the bytes themselves, and the error, when that
+--- fails.
+function methods:deserializer(bytes)
+  if type(bytes) ~= "string" then
+    error(("node:deserializer: expected a string, got %s"):format(type(bytes)), 2)
+  end
+  local own = core.node_state(self).options.deserializer
+  local ok, value, err = pcall(own or core.unpack, bytes)
+  if ok and (own or not err) then return value end
+  return bytes, core.new_error("malformed_data", "node:deserializer: " .. tostring(ok and err or value))
+end
+
 function methods.uuid()
   return core.uuid()
 end

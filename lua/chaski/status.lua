@@ -1,14 +1,16 @@
--- status.lua: the status of a node over UDP (PROTOCOL A.8, B.10): asking another node, and answering. An answer is never
--- longer than a request of our kind, which is padded for it, and at most three times as long as one of the original's.
+-- status.lua: the status of a node over UDP (PROTOCOL A.8, B.10): asking another node, and answering. An answer is
+-- never longer than a request of our kind, which is padded for it, and at most three times as long as one of the
+-- original's.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local options = require "chaski.options"
 
 local methods = core.node_methods
 
-local ENVELOPE = 76 -- bytes of a datagram beside its data
+local ENVELOPE = 61 -- bytes of an answer's datagram beside its data
 local PAD = 256 -- bytes added to a request: room for the answer about one topic
 local PENDING_MAX = 1024 -- questions under way
+local DATAGRAM_MAX = 1200 -- PROTOCOL B.10
 local AMPLIFICATION = 3 -- RFC 9000 section 8.1 grants as much to an address not yet validated
 
 local schema = {
@@ -16,16 +18,22 @@ local schema = {
   { name = "topic", kind = options.text(1, 4096) },
 }
 
---- Ask the node at a numeric ip and port. The answer is a table: name, paired (topic -> boolean), serving, reconnecting;
---- with `topic` of that topic only.
+--- Ask the node at a numeric ip and port. The answer is a table: name, paired (topic -> boolean), serving,
+--- reconnecting; with `topic` of that topic only.
 function methods:request_status(ip, port, given)
   given = options.check("node:request_status", schema, given)
+  if type(ip) ~= "string" or not core.numeric(ip) then
+    error(("node:request_status: expected a numeric address, got %s"):format(options.describe(ip)), 2)
+  end
+  if math.type(port) ~= "integer" or port < 1 or port > 65535 then
+    error(("node:request_status: expected a port 1..65535, got %s"):format(options.describe(port)), 2)
+  end
   local pending = core.node_state(self).status_pending
   if pending.count >= PENDING_MAX then return nil, core.new_error("full", "node:request_status: too many questions") end
   local id = core.uuid()
-  local question = { ip = ip, port = port, waiter = core.waiter() }
+  local question = { ip = ip, port = port, waiter = core.waiter "node:request_status" }
   pending[id], pending.count = question, pending.count + 1
-  local forget <close> = setmetatable({}, {
+  local _ <close> = setmetatable({}, {
     __close = function()
       pending[id], pending.count = nil, pending.count - 1
     end,
@@ -56,20 +64,41 @@ local function topics_by_interest(node, searched)
   return topics
 end
 
-local function answer_to(node, data, budget)
+--- What the script adds, and what everybody asks for. An error in it is the script's: the peer is answered all the
+--- same.
+local function summary(node, id)
   local state = core.node_state(node)
-  local status = node.status
-  local extra = state.options.status_extra and state.options.status_extra(node) or {}
-  local answer = { id = data.id, name = node.name, serving = status.serving, reconnecting = status.reconnecting, paired = core.map {} }
-  for key, value in pairs(extra) do
+  local answer = { id = id, name = node.name, serving = node.running, reconnecting = next(state.redialling) ~= nil }
+  local extra = state.options.status_extra
+  if not extra then return answer end
+  local ok, pairs_of = xpcall(extra, function(err)
+    core.report_error(err, "status_extra")
+    return err
+  end, node)
+  for key, value in pairs(ok and type(pairs_of) == "table" and pairs_of or {}) do
     if answer[key] == nil then answer[key] = value end
   end
-  if #core.pack(answer) > budget then answer = { id = data.id, paired = core.map {} } end
-  local topics = type(data.topic) == "string" and { data.topic } or topics_by_interest(node, state.searched)
-  for _, topic in ipairs(topics) do
-    answer.paired[topic] = status.paired[topic]
-    if data.topic then answer.leader = state.leaders[topic] end
-    if #core.pack(answer) > budget then
+  return answer
+end
+
+local function fits(answer, budget)
+  local bytes = core.pack(answer)
+  return bytes and #bytes <= budget
+end
+
+--- The answer in at most budget bytes; nil when not even its id has room.
+local function answer_to(node, data, budget)
+  local state, answer = core.node_state(node), summary(node, data.id)
+  answer.paired = core.map {}
+  if not fits(answer, budget) then answer = { id = data.id, paired = core.map {} } end
+  if not fits(answer, budget) then return nil end
+  local one = type(data.topic) == "string" and data.topic
+  for _, topic in ipairs(one and { one } or topics_by_interest(node, state.searched)) do
+    if core.subscribed(node, topic) then
+      answer.paired[topic] = node:paired_for(topic)
+      answer.leader = one and state.leaders[topic] or nil
+    end
+    if not fits(answer, budget) then
       answer.paired[topic], answer.leader = nil, nil
       break
     end
@@ -77,12 +106,12 @@ local function answer_to(node, data, budget)
   return answer
 end
 
+--- `size` is the whole datagram's: what its sender spent.
 local function receive_status(node, data, size, ip, port)
   if type(data.id) ~= "string" or #data.id > 64 then return end
-  local padded = type(data.pad) == "string"
-  local budget = padded and size or AMPLIFICATION * (size + ENVELOPE) - ENVELOPE
-  local answer = answer_to(node, data, budget - 2) -- "response" is two bytes longer than "status"
-  core.send_datagram(node, "response", answer, ip, port)
+  local most = type(data.pad) == "string" and size or AMPLIFICATION * size
+  local answer = answer_to(node, data, math.min(most, DATAGRAM_MAX) - ENVELOPE)
+  if answer then core.send_datagram(node, "response", answer, ip, port) end
 end
 
 local M = {}
@@ -93,12 +122,13 @@ function M.install(node)
   node:on("datagram", function(message, ip, port)
     local command = message.command
     if command ~= "status" and command ~= "response" then return end
-    local ok, data = pcall(function()
-      return message.data
-    end)
-    if not ok or type(data) ~= "table" then return end
-    if command == "status" then receive_status(node, data, message.size, ip, port)
-    else receive_response(node, data, ip, port) end
+    local data = core.table_of(message)
+    if not data then return end
+    if command == "status" then
+      receive_status(node, data, message.wire_size, ip, port)
+    else
+      receive_response(node, data, ip, port)
+    end
   end)
 end
 

@@ -14,6 +14,7 @@ local shapes = require "chaski.topology.shapes"
 local stats = require "chaski.topology.stats"
 
 local MOST = 10000 -- nodes
+local DIALS = 32 -- under way to one node at a time; it accepts only so many connections that are not live yet
 
 ---@class chaski.topology.options
 ---@field seed integer? of random shapes; default 1
@@ -74,7 +75,8 @@ local function expect_count(shape, name, value, least, most)
 end
 
 local function check(shape, rows, given)
-  return options.check("topology." .. shape, rows, given, 3)
+  local checked = options.check("topology." .. shape, rows, given, 3) -- no tail call: its level counts this function
+  return checked
 end
 
 local function options_of_node(i, settings)
@@ -259,15 +261,40 @@ local function is_live(topology)
   end
 end
 
---- Connect all links at once, but those that are live. Suspends until each handshake is complete or has failed.
----@return true?, chaski.error? err of the first link that failed; the others stay
-function Topology:connect()
-  local missing, has = {}, is_live(self)
-  for _, link in ipairs(self.links) do
-    if not has(link) then missing[#missing + 1] = link end
+-- The links that are not live, dealt out to lists that can be worked through side by side.
+local function shares_of_missing(topology)
+  local shares, to, has = {}, {}, is_live(topology)
+  for _, link in ipairs(topology.links) do
+    if not has(link) then
+      local dialled = to[link[1]] or { count = 0 }
+      local place = dialled.count % DIALS + 1
+      to[link[1]], dialled.count = dialled, dialled.count + 1
+      if not dialled[place] then
+        dialled[place] = {}
+        shares[#shares + 1] = dialled[place]
+      end
+      table.insert(dialled[place], link)
+    end
   end
-  return all_at_once(missing, function(link)
-    return self.nodes[link[2]]:connect(self.nodes[link[1]])
+  return shares
+end
+
+-- True, or nil and the error of the first link that failed.
+local function dial_all(nodes, links)
+  local failure
+  for _, link in ipairs(links) do
+    local edge, err = nodes[link[2]]:connect(nodes[link[1]])
+    if not edge then failure = failure or err end
+  end
+  if failure then return nil, failure end
+  return true
+end
+
+--- Connect all links that are not live, side by side. Suspends until each handshake is complete or has failed.
+---@return true?, chaski.error? err of one link that failed; the others stay
+function Topology:connect()
+  return all_at_once(shares_of_missing(self), function(links)
+    return dial_all(self.nodes, links)
   end)
 end
 

@@ -205,7 +205,8 @@ static void send_bad_frame(void) {
   raw_frame(raw, chaski_slice_of(bad_topic, bad_topic_len), chaski_slice_of(bad_data, bad_data_len));
 }
 
-#define BAD(topic, data, why) {topic, sizeof(topic) - 1, data, sizeof(data) - 1, why}
+#define BAD(topic, data, why)                                                                                          \
+  { topic, sizeof(topic) - 1, data, sizeof(data) - 1, why }
 #define ALL                                                                                                            \
   "\xa3"                                                                                                               \
   "All"
@@ -233,7 +234,9 @@ static void a_malformed_frame_ends_the_connection(void **state) {
       BAD("", "", "the header's topic is not one string"),
       BAD("\x05", "\x80", "the header's topic is not one string"),
       BAD(ALL "\xc0", "\x80", "the header's topic is not one string"),
-      BAD("\xa4" "All", "\x80", "the header's topic is not one string"),
+      BAD("\xa4"
+          "All",
+          "\x80", "the header's topic is not one string"),
       BAD(ALL, "\xc1", "the message is not a map"),
       BAD(ALL, "\x93\x01\x02\x03", "the message is not a map"),
       BAD(ALL, "\x80", "envelope: no command"),
@@ -249,7 +252,10 @@ static void a_malformed_frame_ends_the_connection(void **state) {
       BAD(ALL, "\x82" COMMAND KEY_DATA, "envelope: bad data"),
       BAD(ALL, "\x83" KEY_DATA "\xdd\xff\xff\xff\xff" COMMAND, "envelope: bad data"),
       BAD(ALL, "\x82" COMMAND "\xa1q\xdf\xff\xff\xff\xff", "envelope: bad value under an unknown key"),
-      BAD(ALL, "\x81\xa7" "command\xa0", "envelope: empty command"),
+      BAD(ALL,
+          "\x81\xa7"
+          "command\xa0",
+          "envelope: empty command"),
       BAD(ALL, "\xdf\xff\xff\xff\xff" COMMAND, "envelope: a key is not a string"),
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -291,7 +297,8 @@ struct field {
   bool required, early;
 };
 
-#define FIELD(command, key, right, required, early) {command, key, right, sizeof(right) - 1, required, early}
+#define FIELD(command, key, right, required, early)                                                                    \
+  { command, key, right, sizeof(right) - 1, required, early }
 
 static const struct field fields[] = {
     FIELD("handshake", "handshake_id", "\xa1i", true, true),
@@ -305,7 +312,10 @@ static const struct field fields[] = {
     FIELD("handshake", "root", "\xc2", false, true),
     FIELD("handshake_back", "handshake_id", "\xa1i", true, true),
     FIELD("handshake_back", "name", "\xa1n", true, true),
-    FIELD("handshake_back", "ip", "\xa3" "::1", true, true),
+    FIELD("handshake_back", "ip",
+          "\xa3"
+          "::1",
+          true, true),
     FIELD("handshake_back", "port", "\x05", true, true),
     FIELD("handshake_back", "subscriptions", "\x91\xa1t", true, true),
     FIELD("ping", "ping_id", "\xa1i", true, true),
@@ -392,9 +402,25 @@ static void commands_before_the_handshake_end_the_connection(void **state) {
   }
 }
 
+static void one_report_before_the_handshake_is_kept_and_a_second_ends_the_connection(void **state) {
+  (void)state;
+  stranger();
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(victim->closes, 0);
+    raw_envelope(raw, "All", "All", "report_paired", chaski_slice_of("\x80", 1), raw_uuid(), 64, false);
+    rig_pass(100 * MS);
+  }
+  it_ends(CHASKI_EPROTOCOL, "an unexpected report_paired");
+}
+
 static void an_identity_out_of_bounds_ends_the_connection(void **state) {
-  static const char *const whys[] = {"bad name", "bad name", "bad ip", "bad port", "handshake: bad id",
-                                     "handshake: bad id", "handshake: handshake_id is too long"};
+  static const char *const whys[] = {"bad name",
+                                     "bad name",
+                                     "bad ip",
+                                     "bad port",
+                                     "handshake: bad id",
+                                     "handshake: bad id",
+                                     "handshake: handshake_id is too long"};
   char text[400];
   memset(text, 'x', sizeof text);
   for (size_t i = 0; i < 7; i++) {
@@ -537,6 +563,42 @@ static void who_claims_a_peers_id_harms_no_edge_before_the_handshake_is_complete
   raw_close(raw);
   rig_run(rig_got_close, victim, SECOND);
   assert_int_equal(victim->reason, CHASKI_ELOST);
+  the_friend_is_well();
+}
+
+static void who_is_in_cannot_become_somebody_else(void **state) {
+  chaski_node_options o = small();
+  o.id = "~"; /* the largest: what a smaller one dials stays */
+  raw_teardown(state);
+  setup_with(state, &o);
+  char host[CHASKI_HOST_MAX];
+  uint16_t port;
+  chaski_edge *e = chaski_node_edge_at(victim->node, 0);
+  stranger();
+  raw_handshake(raw, "h", true, "somebody", 1);
+  raw_handshake(raw, "i", false, chaski_node_id(friend->node), chaski_node_origin(friend->node));
+  rig_pass(SECOND);
+  raw_back(raw, raw->handshake_id);
+  rig_pass(SECOND);
+  assert_int_equal(chaski_node_edge_count(victim->node), 2);
+  assert_string_equal(chaski_edge_id(chaski_node_edge_at(victim->node, 1)), "somebody");
+  assert_int_equal(chaski_edge_remote_address(e, host, &port), CHASKI_OK);
+  assert_string_equal(host, friend->ip);
+  the_friend_is_well();
+}
+
+static void a_connection_that_is_one_too_many_is_no_way_in(void **state) {
+  chaski_node_options o = small();
+  o.id = "!"; /* the smallest: its own dials stay */
+  raw_teardown(state);
+  setup_with(state, &o);
+  stranger();
+  raw_handshake(raw, "h", true, chaski_node_id(friend->node), chaski_node_origin(friend->node));
+  raw_message(raw, "t", raw_uuid(), 64, 1);
+  rig_pass(5 * SECOND);
+  assert_int_equal(victim->messages, 0);
+  assert_true(raw->ended);
+  assert_int_equal(victim->closes, 0); /* a duplicate is not told of */
   the_friend_is_well();
 }
 
@@ -745,6 +807,7 @@ int main(void) {
       TEST(data_that_is_no_map_ends_the_connection),
       TEST(a_protocol_command_under_a_topic_ends_the_connection),
       TEST(commands_before_the_handshake_end_the_connection),
+      TEST(one_report_before_the_handshake_is_kept_and_a_second_ends_the_connection),
       TEST(an_identity_out_of_bounds_ends_the_connection),
       TEST(a_handshake_that_is_never_finished_ends_in_time),
       TEST(silent_connections_cost_only_each_other),
@@ -754,6 +817,8 @@ int main(void) {
       TEST(a_handshake_on_a_live_edge_is_a_goodbye),
       TEST(who_claims_the_nodes_own_id_harms_no_edge),
       TEST(who_claims_a_peers_id_harms_no_edge_before_the_handshake_is_complete),
+      TEST(who_is_in_cannot_become_somebody_else),
+      TEST(a_connection_that_is_one_too_many_is_no_way_in),
       TEST(a_pong_echoes_no_more_than_the_limit),
       TEST(a_stranger_that_asks_and_does_not_read_fills_no_memory),
       TEST(a_million_subscriptions_end_the_edge),

@@ -45,6 +45,8 @@ static size_t index_of(const struct peer *p) {
 }
 
 /* --- what nodes do ------------------------------------------------------------------------------------------ */
+static void act(struct peer *p);
+
 static void on_done(void *ctx, int status, chaski_edge *edge, const char *detail) {
   struct asked *a = ctx;
   (void)detail;
@@ -52,6 +54,7 @@ static void on_done(void *ctx, int status, chaski_edge *edge, const char *detail
   CHECK(a->birth == births[a->from]);
   CHECK((status == CHASKI_OK) == (edge != NULL));
   CHECK(!edge || chaski_edge_live(edge));
+  act(at(a->from));
 }
 
 static void dial(size_t i, size_t j) {
@@ -189,7 +192,8 @@ static chaski_stream *some_stream(void) {
 }
 
 static void set_paths(void) {
-  chaski_sim_link link = {.delay_ns = 1 + dice(30) * MS, .jitter_ns = dice(20) * MS, .chunk_max = dice(3) ? 0 : dice(500)};
+  chaski_sim_link link = {
+      .delay_ns = 1 + dice(30) * MS, .jitter_ns = dice(20) * MS, .chunk_max = dice(3) ? 0 : dice(500)};
   if (dice(3) == 0) link.window = 4000;
   chaski_sim_set_link(rig->sim, NULL, NULL, &link);
 }
@@ -243,6 +247,7 @@ static void fault(void) {
   case 11:
     dial(i, j);
     dial(j, i);
+    dial(i, j);
     break;
   case 12:
     pause_some(i);
@@ -392,6 +397,27 @@ static void whatever_happens_the_mesh_comes_together_again(void **state) {
   }
 }
 
+static void close_it(void *ctx, int status, chaski_edge *edge, const char *detail) {
+  rig_done(ctx, status, edge, detail);
+  chaski_edge_close(edge, CHASKI_ECLOSED, false);
+}
+
+static void who_waits_for_an_edge_that_another_ends_is_told_so(void **state) {
+  rig_setup(state);
+  struct peer *a = rig_node("a"), *b = rig_node("b");
+  struct dialled d1 = {0}, d2 = {0};
+  chaski_address to = rig_address(b);
+  chaski_sim_act_as(rig->sim, a->ip);
+  assert_int_equal(chaski_node_connect(a->node, &to, 0, close_it, &d1, NULL), CHASKI_OK);
+  assert_int_equal(chaski_node_connect(a->node, &to, 0, rig_done, &d2, NULL), CHASKI_OK);
+  rig_run(rig_answered, &d2, SECOND);
+  assert_int_equal(d1.status, CHASKI_OK);
+  assert_int_equal(d2.status, CHASKI_ECLOSED);
+  assert_null(d2.edge);
+  assert_int_equal(d1.calls + d2.calls, 2);
+  assert_int_equal(rig_teardown(state), 0);
+}
+
 /* --- memory runs out ---------------------------------------------------------------------------------------- */
 static size_t allocations, failing, failing_until; /* the failing-th fails, and all up to failing_until */
 
@@ -476,6 +502,7 @@ static void any_allocation_may_fail(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(who_waits_for_an_edge_that_another_ends_is_told_so),
       cmocka_unit_test(any_allocation_may_fail),
       cmocka_unit_test(whatever_happens_the_mesh_comes_together_again),
   };

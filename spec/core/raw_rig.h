@@ -306,8 +306,8 @@ static inline bool raw_is_live(void *arg) {
 static inline void raw_dial_address(struct raw *r, const char *ip, uint16_t port) {
   chaski_sim_act_as(rig->sim, r->ip);
   r->dialled = true;
-  assert_int_equal(
-      raw_transport()->connect(chaski_sim_env(rig->sim)->ctx, ip, port, &raw_events, r, &r->stream), CHASKI_OK);
+  assert_int_equal(raw_transport()->connect(chaski_sim_env(rig->sim)->ctx, ip, port, &raw_events, r, &r->stream),
+                   CHASKI_OK);
 }
 
 /* A connection to the node on which nothing was said yet. */
@@ -334,14 +334,13 @@ static inline void raw_on_listener_closed(void *user) {
   ((struct raw *)user)->listener = NULL;
 }
 
-static const chaski_listener_events raw_listener_events = {raw_on_accept, raw_on_accept_error,
-                                                           raw_on_listener_closed};
+static const chaski_listener_events raw_listener_events = {raw_on_accept, raw_on_accept_error, raw_on_listener_closed};
 
 /* Takes one connection (the last). */
 static inline struct raw *raw_listen(const char *ip) {
   struct raw *r = raw_new(ip);
-  assert_int_equal(
-      raw_transport()->listen(chaski_sim_env(rig->sim)->ctx, ip, 0, &raw_listener_events, r, &r->listener), CHASKI_OK);
+  assert_int_equal(raw_transport()->listen(chaski_sim_env(rig->sim)->ctx, ip, 0, &raw_listener_events, r, &r->listener),
+                   CHASKI_OK);
   r->port = raw_transport()->listener_port(r->listener);
   return r;
 }

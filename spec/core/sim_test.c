@@ -22,8 +22,10 @@ static void run_ends_where_its_time_ends(void **state) {
   w->env->alarm(w->sim, before + 10 * SECOND);
   assert_int_equal(chaski_sim_run(w->sim, never, w, 3 * SECOND), CHASKI_ETIMEOUT);
   assert_int_equal(chaski_sim_now(w->sim), before + 3 * SECOND);
+  assert_true(chaski_sim_next(w->sim) == before + 10 * SECOND);
   assert_int_equal(chaski_sim_run(w->sim, never, w, UINT64_MAX), CHASKI_ETIMEOUT);
   assert_int_equal(chaski_sim_now(w->sim), before + 10 * SECOND);
+  assert_true(chaski_sim_next(w->sim) == UINT64_MAX);
 }
 
 static void wall_clock_jumps_and_the_monotonic_one_does_not(void **state) {

@@ -69,7 +69,8 @@ class Discovery:
     async def on_report_paired(self, message: wire.Message, edge: Edge) -> None:
         data = message.data
         edge.paired = True
-        self.emit("report_paired", topic=data["paired"], on_pair=data["on_pair"], already=self.paired.get(data["paired"]))
+        already = self.paired.get(data["paired"])
+        self.emit("report_paired", topic=data["paired"], on_pair=data["on_pair"], already=already)
         if self.paired[data["paired"]]:
             await self.close(edge)
             return
@@ -82,8 +83,8 @@ class Discovery:
     # --- the others --------------------------------------------------------------------------------------------------
     async def on_discovery(self, message: wire.Message, edge: Edge) -> None:
         data = message.data
-        self.emit("discovery", origin=data["origin_name"], topic=data["origin_subscription"], ttl=data["ttl"],
-                  previous=data["previous_node"], visited=sorted(data["visited"]))
+        seen = {"ttl": data["ttl"], "previous": data["previous_node"], "visited": sorted(data["visited"])}
+        self.emit("discovery", origin=data["origin_name"], topic=data["origin_subscription"], **seen)
         if self.paired.get(data["origin_subscription"]) and not self.root:
             await self._accept(data)
         else:

@@ -1,4 +1,4 @@
-# edge.py: one connection as the original keeps it: its streams, what the peer said of itself, its latency (PROTOCOL A.4).
+# edge.py: one connection as the original keeps it: its streams, what the peer said of itself, its latency (A.4).
 # SPDX-License-Identifier: MIT
 import asyncio
 from typing import Optional

@@ -46,6 +46,7 @@ class Node(Discovery, Requests, Datagrams):
         self.port = get("port", 0)
         self.ttl = get("ttl", 64)
         self.root = get("root", False)
+        self.reuse_address = get("reuse_address", False)  # of the listener; the original does not
         self.max_connections = get("max_connections", 5)
         self.reconnections = get("reconnections", 0)  # the original's default is 32
         self.redial_after = get("redial_after", REDIAL_AFTER)
@@ -92,7 +93,9 @@ class Node(Discovery, Requests, Datagrams):
 
     async def _listen(self) -> None:
         """The UDP socket on the port the listener has got."""
-        self.server = await asyncio.start_server(self._accepted, self.ip, self.port, family=socket.AF_INET, reuse_address=False)
+        self.server = await asyncio.start_server(
+            self._accepted, self.ip, self.port, family=socket.AF_INET, reuse_address=self.reuse_address
+        )
         port = self.server.sockets[0].getsockname()[1]
         try:
             await self.open_datagrams(self.ip, port)
@@ -209,7 +212,7 @@ class Node(Discovery, Requests, Datagrams):
         await self.write_frame(message.frame(), [edge] if edge else list(self.edges))
 
     async def write_frame(self, frame: bytes, edges: list) -> None:
-        """One edge after the other, each waited for. A write that fails ends its edge: the only way an edge is missed."""
+        """One edge after the other, each waited for. A failed write ends its edge: nothing else makes it missed."""
         for edge in edges:
             try:
                 edge.writer.write(frame)

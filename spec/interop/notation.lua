@@ -37,7 +37,7 @@ end
 local function number_of(text)
   if text:find "inf" then return text:sub(1, 1) == "-" and -math.huge or math.huge end
   if text:find "nan" then return 0 / 0 end
-  return math.tointeger(text) or assert(tonumber(text))
+  return text:find "^[-+]?%d+$" and math.tointeger(text) or assert(tonumber(text))
 end
 
 local function extension_of(code, value)

@@ -30,15 +30,17 @@ local function environment()
   return list
 end
 
--- A line of another script is no event.
+-- A line of another script is no event. What has no end of line yet waits in pieces, as it may be long.
 local function take_lines(peer, chunk)
-  peer.out, peer.rest = peer.out .. chunk, peer.rest .. chunk
   local from = 1
-  for line, stop in peer.rest:gmatch "([^\n]*)\n()" do
+  for stop in chunk:gmatch "()\n" do
+    peer.rest[#peer.rest + 1] = chunk:sub(from, stop - 1)
+    local line = table.concat(peer.rest)
+    peer.rest, from = {}, stop + 1
+    peer.out[#peer.out + 1] = line
     if line:find "^{" then peer.events[#peer.events + 1] = notation.parse(line) end
-    from = stop
   end
-  peer.rest = peer.rest:sub(from)
+  peer.rest[#peer.rest + 1] = chunk:sub(from)
 end
 
 local function read(peer, pipe, take)
@@ -74,7 +76,7 @@ local function spawn(peer, script, arguments)
 end
 
 local function new(script, arguments)
-  local peer = setmetatable({ events = {}, out = "", rest = "", err = "", open = 0, over = false, commands = 0 }, Peer)
+  local peer = setmetatable({ events = {}, out = {}, rest = {}, err = "", open = 0, over = false, commands = 0 }, Peer)
   spawn(peer, script, arguments)
   running[#running + 1] = peer
   return peer
@@ -99,7 +101,7 @@ function M.start(options)
   return peer
 end
 
---- Run another script of this folder to its end; returns the ended process: code, out, err.
+--- Run another script of this folder to its end; returns the ended process: code, out (lines), err.
 function M.run(script)
   local process = new(script, {})
   helper.eventually(function()
@@ -176,7 +178,7 @@ end
 
 function Peer:dial(node)
   self:tell("connect", { ip = node.ip, port = node.port })
-  return self:wait "edge"
+  return self:wait("edge", { name = node.name })
 end
 
 function Peer:edges()

@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
-# peer.py: a controllable node of the original's kind: `peer.py OPTIONS` (JSON, see Node), commands as lines of JSON on
-# standard input ({"id": 1, "do": "publish", ...}), events as lines of JSON on standard output ({"event": "message", ...}).
+# peer.py: a controllable node of the original's kind: `peer.py OPTIONS` (JSON, see Node); commands as lines of JSON on
+# standard input, {"id": 1, "do": "publish"}; events as lines of JSON on standard output, {"event": "message", ...}.
 # Application data stands in both as text in the notation of PROTOCOL A.13. Ends when standard input ends, and after
 # `limit` seconds whatever happens. SPDX-License-Identifier: MIT
 import asyncio
@@ -26,18 +26,31 @@ def say(event: str, **details: Any) -> None:
 
 class Peer(Node):
     def emit_message(self, message: wire.Message, edge: Edge) -> None:
-        say("message", topic=message.topic, data=notation.write(message.data), ttl=message.ttl - 1, wire_ttl=message.ttl,
-            uuid=message.uuid, name=edge.name, timestamp=notation.write(message.timestamp))
+        say(
+            "message",
+            topic=message.topic,
+            data=notation.write(message.data),
+            ttl=message.ttl - 1,
+            wire_ttl=message.ttl,
+            uuid=message.uuid,
+            name=edge.name,
+            timestamp=notation.write(message.timestamp),
+        )
 
     def edge_of(self, name: Any) -> Any:
         if name is None:
             return None
         return next(edge for edge in self.edges if edge.name == name)
 
-    # --- commands: each returns what its "done" event says -------------------------------------------------------------
+    # --- commands: each returns what its "done" event says -----------------------------------------------------------
     async def do_connect(self, ip: str, port: int, discovery: float = 0) -> dict:
         await (self.connect_and_discover(ip, port, discovery) if discovery else self.connect(ip, port))
         return {"paired": self.paired}
+
+    async def do_report(self, ip: str, port: int, data: str) -> dict:
+        """Dials back, as if a discovery had asked for it."""
+        await self.connect(ip, port, report=notation.parse(data))
+        return {}
 
     async def do_close(self, name: Any = None) -> dict:
         edges = [self.edge_of(name)] if name else list(dict.fromkeys(self.edges))

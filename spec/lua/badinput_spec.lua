@@ -56,7 +56,8 @@ describe("nonsense", function()
     "given to the methods of a node does no harm",
     test(function()
       local a, b = nodes.pair()
-      call_with_nonsense(without(core.node_methods, "stop", "run", "messages", "connect"), function()
+      local methods = without(core.node_methods, "stop", "run", "messages", "connect", "discovery", "request")
+      call_with_nonsense(methods, function()
         return a
       end)
       assert.is_true(a.running)

@@ -459,8 +459,8 @@ describe("a dial-back", function()
     test(function()
       local a, b = nodes.node "a", nodes.node "b"
       local got, wait = nodes.collector()
-      b:handle("report_paired", function(message, edge)
-        got[#got + 1] = { message.data, edge.name }
+      core.handle_protocol(b, "report_paired", function(_, data, edge)
+        got[#got + 1] = { data, edge.name }
       end)
       local edge = assert(a:connect(b, { paired = "weather", report = { extra = 1 } }))
       assert.is_true(edge.paired)

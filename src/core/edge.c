@@ -156,16 +156,26 @@ static enum chaski_log_level level_of(int reason) {
   }
 }
 
-/* At most 10 such lines a second and node, then a count (RELIABILITY T33). */
+void chaski__log_suppressed(chaski_node *node) {
+  chaski_timer_stop(node->loop, &node->log_timer);
+  if (node->log_suppressed) chaski__log(node, CHASKI_LOG_WARN, "%u more edges ended", node->log_suppressed);
+  node->log_suppressed = 0;
+}
+
+void chaski__log_tick(chaski_timer *t) {
+  chaski__log_suppressed((chaski_node *)(void *)((char *)t - offsetof(chaski_node, log_timer)));
+}
+
+/* At most 10 such lines a second and node, then a count (RELIABILITY T33), told when the second is over. */
 static bool may_log(chaski_node *node) {
   uint64_t second = node->loop->now / CHASKI_S;
   if (second != node->log_second) {
-    if (node->log_suppressed) chaski__log(node, CHASKI_LOG_WARN, "%u more edges ended", node->log_suppressed);
+    chaski__log_suppressed(node);
     node->log_second = second;
-    node->log_lines = node->log_suppressed = 0;
+    node->log_lines = 0;
   }
   if (node->log_lines++ < 10) return true;
-  node->log_suppressed++;
+  if (!node->log_suppressed++) chaski_timer_start(node->loop, &node->log_timer, CHASKI_S);
   return false;
 }
 

@@ -184,7 +184,7 @@ struct chaski_node {
   chaski__command *commands;
   chaski__command *propagated; /* handler unused */
   chaski_pool *pool;
-  chaski_timer stop_timer, reaper, notice_timer, topics_timer, udp_timer;
+  chaski_timer stop_timer, reaper, notice_timer, topics_timer, udp_timer, log_timer;
   chaski__notice *notices, *notices_last;
   size_t notice_count;
   uint64_t log_second;
@@ -262,6 +262,8 @@ void chaski__node_udp_tell(chaski_timer *t); /* node->udp_timer: the socket is o
 void chaski__sources_free(chaski_node *node);
 
 /* --- edge.c ------------------------------------------------------------------------------------------------- */
+void chaski__log_suppressed(chaski_node *node); /* tell how many ends had no line of their own in the log */
+void chaski__log_tick(chaski_timer *t);         /* node->log_timer */
 chaski_edge *chaski__edge_new(chaski_node *node, bool dialled);
 int chaski__edge_go_live(chaski_edge *edge); /* CHASKI_OK, ENOMEM, EEDGES */
 /* The edge has ended: take it out of the lists; then (end at once, end_later at the next turn) tell and end its pings

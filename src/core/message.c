@@ -207,7 +207,7 @@ int chaski_message_read(const chaski_frame *frame, chaski_message *out, const ch
 }
 
 int chaski_message_read_datagram(chaski_slice bytes, chaski_message *out, const char **why) {
-  *out = (chaski_message){.ttl = CHASKI_TTL_MAX};
+  *out = (chaski_message){.ttl = CHASKI_TTL_MAX, .datagram = (uint32_t)bytes.len};
   const char *wrong = read_map(bytes, out);
   if (!wrong && out->command.len == 0) wrong = "envelope: empty command";
   *why = wrong ? wrong : "";

@@ -26,6 +26,7 @@ typedef struct chaski_message {
   uint64_t origin, seq;
   uint32_t ttl_at;    /* offset of the ttl's bytes in frame; 0: the envelope has none */
   uint32_t ttl_width; /* how many bytes: 1, 2, 3, 5 or 9 */
+  uint32_t datagram;  /* bytes of the whole datagram; 0: it came in a frame */
 } chaski_message;
 
 /* Read the message in a complete frame. CHASKI_OK, or CHASKI_EMALFORMED and *why (static) says what is wrong. Header

@@ -64,6 +64,7 @@ static bool build(chaski_node *node, const chaski_node_options *o) {
   chaski_timer_init(&node->topics_timer, on_topics_timer);
   chaski_timer_init(&node->notice_timer, chaski__notices_tell);
   chaski_timer_init(&node->udp_timer, chaski__node_udp_tell);
+  chaski_timer_init(&node->log_timer, chaski__log_tick);
   chaski_timer_init(&node->reaper, reap);
   node->pool = chaski_pool_new(o->limits.messages_pool_maxsize, CHASKI_ORIGINS_MAX);
   return node->pool && name_it(node, o) &&
@@ -259,6 +260,7 @@ static void on_stop_timer(chaski_timer *t) {
     return;
   }
   node->state = NODE_IDLE;
+  chaski__log_suppressed(node);
   if (node->events.stopped) node->events.stopped(node->user);
 }
 
@@ -323,6 +325,7 @@ void chaski_node_destroy(chaski_node **out) {
   chaski_timer_stop(node->loop, &node->stop_timer);
   chaski_timer_stop(node->loop, &node->topics_timer);
   chaski_timer_stop(node->loop, &node->udp_timer);
+  chaski__log_suppressed(node);
   chaski__node_check_stopped(node);
 }
 

@@ -190,7 +190,7 @@ void chaski__receive(chaski__link *link, const chaski_frame *frame) {
   link->edge->counters.frames_in++;
   if (chaski_message_read(frame, &m, &why) != CHASKI_OK)
     chaski__link_fail(link, CHASKI_EMALFORMED, why);
-  else if (link->state == LINK_NEW)
+  else if (!link->sent_back || link->state == LINK_NEW) /* leaving before it was anything is no way in */
     receive_early(link, &m);
   else
     receive_live(link, frame, &m);

@@ -305,10 +305,26 @@ int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *c
 }
 
 /* --- passing on --------------------------------------------------------------------------------------------- */
+/* A command under the topic All is everybody's; a message of that name is its subscribers', as any other. */
+static bool is_for_all(const chaski_message *m) {
+  return chaski_slice_equal(m->topic, chaski_slice_str(CHASKI_TOPIC_ALL)) &&
+         !chaski_slice_equal(m->command, message_command);
+}
+
+static void each_taking(chaski_node *node, const chaski_message *m, const chaski__topic *topic, const chaski_edge *from,
+                        void (*fn)(chaski_edge *edge, void *ctx), void *ctx) {
+  if (!is_for_all(m)) {
+    each_wanting(node, topic, from, fn, ctx);
+    return;
+  }
+  for (size_t i = 0; i < node->live_count; i++)
+    if (node->live[i] != from) fn(node->live[i], ctx);
+}
+
 static void pass_on(chaski_node *node, const chaski_message *m, const chaski_edge *from, const chaski__topic *topic,
                     const chaski__span *span) {
   outgoing o = {.span = span, .topic = m->topic, .uuid = m->uuid, .data_len = span->len, .relayed = true};
-  each_wanting(node, topic, from, enqueue, &o);
+  each_taking(node, m, topic, from, enqueue, &o);
   node->counters.relayed += o.queued;
   drop_span(node->loop, span);
 }
@@ -319,7 +335,7 @@ void chaski__relay(chaski_node *node, const chaski_message *m, const chaski_edge
     return;
   }
   audience a = {0};
-  each_wanting(node, topic, from, count_open, &a);
+  each_taking(node, m, topic, from, count_open, &a);
   if (!a.all) return;
   chaski__span span;
   if (!chaski__arena_take(&node->loop->arena, m->frame.len + (m->ttl_at ? 0 : 12), &span)) {

@@ -10,45 +10,13 @@ struct chaski__source {
   chaski__item *oldest;
 };
 
-static uint64_t turn(uint64_t v, int n) {
-  return v << n | v >> (64 - n);
-}
-
-static void sip_round(uint64_t v[4]) {
-  v[0] += v[1], v[1] = turn(v[1], 13) ^ v[0], v[0] = turn(v[0], 32);
-  v[2] += v[3], v[3] = turn(v[3], 16) ^ v[2];
-  v[0] += v[3], v[3] = turn(v[3], 21) ^ v[0];
-  v[2] += v[1], v[1] = turn(v[1], 17) ^ v[2], v[2] = turn(v[2], 32);
-}
-
-static void sip_word(uint64_t v[4], uint64_t word) {
-  v[3] ^= word;
-  sip_round(v);
-  v[0] ^= word;
-}
-
-/* SipHash-1-3 (Aumasson, Bernstein) but for the byte order, which only matters to who compares hashes. */
-static unsigned hash_of(const chaski__shelf *shelf, const void *key, size_t len) {
-  uint64_t a = shelf->secret[0], b = shelf->secret[1], last = 0;
-  uint64_t v[4] = {a ^ 0x736f6d6570736575, b ^ 0x646f72616e646f6d, a ^ 0x6c7967656e657261, b ^ 0x7465646279746573};
-  const uint8_t *p = key;
-  size_t rest = len;
-  for (uint64_t word; rest >= 8; p += 8, rest -= 8) sip_word(v, (memcpy(&word, p, 8), word));
-  if (rest) memcpy(&last, p, rest);
-  sip_word(v, last ^ (uint64_t)len << 56);
-  v[2] ^= 0xff;
-  for (int i = 0; i < 3; i++) sip_round(v);
-  uint64_t hash = v[0] ^ v[1] ^ v[2] ^ v[3];
-  return (unsigned)(hash ^ hash >> 32);
-}
-
 void chaski__shelf_init(chaski__shelf *shelf, size_t max, const uint64_t secret[2]) {
   *shelf = (chaski__shelf){.max = max ? max : 1, .quota = max / 4 ? max / 4 : 1, .secret = {secret[0], secret[1]}};
 }
 
 chaski__item *chaski__shelf_find(const chaski__shelf *shelf, const void *key, size_t len) {
   chaski__item *item;
-  unsigned hash = hash_of(shelf, key, len);
+  unsigned hash = chaski__hash(shelf->secret, key, len);
   HASH_FIND_BYHASHVALUE(hh, shelf->items, key, len, hash, item);
   return item;
 }
@@ -60,7 +28,7 @@ static chaski__source *find_source(const chaski__shelf *shelf, uint64_t id, unsi
 }
 
 static chaski__source *open_source(chaski__shelf *shelf, uint64_t id) {
-  unsigned hash = hash_of(shelf, &id, sizeof id);
+  unsigned hash = chaski__hash(shelf->secret, &id, sizeof id);
   chaski__source *source = find_source(shelf, id, hash);
   if (source || !(source = chaski__calloc(1, sizeof *source))) return source;
   source->id = id;
@@ -101,7 +69,7 @@ int chaski__shelf_add(chaski__shelf *shelf, chaski__item *item, const void *key,
                       chaski__item **gone) {
   item->source = source ? open_source(shelf, source) : NULL;
   if (source && !item->source) return CHASKI_ENOMEM;
-  unsigned hash = hash_of(shelf, key, len);
+  unsigned hash = chaski__hash(shelf->secret, key, len);
   HASH_ADD_KEYPTR_BYHASHVALUE(hh, shelf->items, key, len, hash, item);
   if (!item->hh.tbl) {
     close_source(shelf, item->source);

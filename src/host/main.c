@@ -68,7 +68,7 @@ static void run_empty(void) {
 
 static int come_down(chaski_runtime *rt, lua_State *L) {
   chaski__shut(rt);
-  chaski__close_nodes(rt);
+  chaski__close_nodes(rt, NULL);
   uv_walk(&loop, close_handle, NULL);
   run_empty();
   lua_close(L);

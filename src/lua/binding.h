@@ -9,6 +9,8 @@
 #include "codec.h"
 #include "runtime.h"
 
+#define CHASKI_SIM_HOST 64 /* bytes: a numeric address, with a zone if need be */
+
 typedef struct chaski_lua_node chaski_lua_node;
 typedef struct chaski_lua_sub chaski_lua_sub;
 
@@ -61,6 +63,7 @@ enum chaski_lua_event {
 struct chaski_lua_node {
   chaski_node *core; /* NULL: closed for good */
   chaski_runtime *rt;
+  chaski_world *world;           /* valid while core is not NULL */
   chaski_lua_node *next, **link; /* rt->nodes */
   chaski_lua_sub *subs;          /* in the order they were made */
   chaski_waiter *stopping, *drained, *operations;
@@ -76,12 +79,16 @@ struct chaski_lua_node {
   bool serializer;        /* data is to be sent through lua/chaski */
   int deserializer;       /* in refs, or LUA_NOREF */
   bool running;           /* run has anchored it */
+  bool told_unreadable;   /* that its deserializer has failed */
   bool stop_asked;
+  char host[CHASKI_SIM_HOST]; /* in a simulation: the address of the host it is on */
 };
 
-chaski_lua_node *chaski__check_node(lua_State *L, int arg);        /* raises if it is none */
-chaski_lua_node *chaski__open_node_arg(lua_State *L, int arg);     /* raises if it is none, or closed for good */
-chaski_lua_node *chaski__test_node(lua_State *L, int idx);         /* NULL if it is none */
+chaski_lua_node *chaski__check_node(lua_State *L, int arg);    /* raises if it is none */
+chaski_lua_node *chaski__open_node_arg(lua_State *L, int arg); /* raises if it is none, or closed for good */
+chaski_lua_node *chaski__test_node(lua_State *L, int idx);     /* NULL if it is none */
+/* Raises unless the node, if it is not closed, belongs to the current world. For all that sends or waits. */
+void chaski__check_world(lua_State *L, const chaski_lua_node *n, const char *method);
 void chaski__push_node(lua_State *L, chaski_lua_node *n);          /* only while it is anchored */
 void chaski__push_refs(lua_State *L, const chaski_lua_node *n);    /* user value 2, or nil when it is being collected */
 chaski_lua_node *chaski__find_node(lua_State *L, uint64_t number); /* NULL when it is gone */
@@ -126,6 +133,18 @@ void chaski__subs_stopped(chaski_lua_node *n);          /* wakes who waits for m
 void chaski__subs_close(chaski_lua_node *n, bool wake); /* the core's node is gone; wake: readers go on */
 void chaski__open_subscription(lua_State *L);
 
+/* --- simulations (sim.c) ---------------------------------------------------------------------------------------- */
+/* In a simulation what follows is done by the node's host: before it listens or dials. CHASKI_OK or a code. */
+int chaski__act_as(const chaski_lua_node *n);
+/* A node (userdata at idx) has been made in the current world: find its host, and keep it while the world is there, so
+ * that no simulation depends on when garbage is collected. CHASKI_OK or a code. */
+int chaski__settle(lua_State *L, int idx, chaski_lua_node *n, const char *ip);
+/* Open simulations of this state; adds up the tasks and nodes that are in them. */
+size_t chaski__count_sims(const chaski_runtime *rt, size_t *tasks, size_t *nodes);
+/* Whether a simulation is the current world: what is packed there has its keys sorted, so that runs repeat. */
+bool chaski__simulated(lua_State *L);
+void chaski__open_sim(lua_State *L);
+
 /* --- helpers (util.c) ------------------------------------------------------------------------------------------- */
 /* Push nil and an error "what: text" with the code's name; detail, if not "", in brackets. Returns 2. */
 int chaski__fail(lua_State *L, int code, const char *what, const char *detail);
@@ -148,8 +167,9 @@ void chaski__weak_table(lua_State *L, const void *key); /* new, with weak values
 void chaski__open_util(lua_State *L);
 void chaski__open_pool(lua_State *L);
 
-/* For the host: adds everything above to the module table on top of the stack; closes every node of a state. */
+/* For the host: adds everything above to the module table on top of the stack; closes the nodes of a world, NULL: every
+ * one of the state. */
 void chaski__open_node(lua_State *L);
-void chaski__close_nodes(chaski_runtime *rt);
+void chaski__close_nodes(chaski_runtime *rt, const chaski_world *world);
 
 #endif

@@ -1,7 +1,6 @@
 /* codec.c: chaski.pack, chaski.unpack and the table that holds them and the constructors. Checks arguments and options.
  * SPDX-License-Identifier: MIT */
-#include "codec.h"
-
+#include "binding.h"
 #include "options.h"
 
 #include <lauxlib.h>
@@ -72,6 +71,7 @@ static int l_pack(lua_State *L) {
   chaski_pack_options options = {0};
   luaL_checkany(L, 1);
   if (!lua_isnoneornil(L, 2)) options = pack_options(L, 2);
+  options.sort_keys = options.sort_keys || chaski__simulated(L);
   if (chaski__pack(L, 1, p, &options, "value") != 0) {
     lua_pushnil(L);
     lua_insert(L, -2);

@@ -51,7 +51,10 @@ static bool address_of_node(lua_State *L, const chaski_lua_node *peer, chaski_ad
     chaski__push_error(L, chaski_error_name(CHASKI_EREFUSED), "node:connect: the node to connect to does not run");
     return false;
   }
-  if (chaski_address_is_any(ip)) ip = strchr(ip, ':') ? "::1" : "127.0.0.1";
+  if (*peer->host)
+    ip = peer->host;
+  else if (chaski_address_is_any(ip))
+    ip = strchr(ip, ':') ? "::1" : "127.0.0.1";
   memcpy(out->host, ip, strlen(ip) + 1);
   out->port = chaski_node_port(peer->core);
   return true;
@@ -60,6 +63,7 @@ static bool address_of_node(lua_State *L, const chaski_lua_node *peer, chaski_ad
 static bool read_address(lua_State *L, chaski_address *out) {
   chaski_lua_node *peer = chaski__test_node(L, 2);
   const char *why = "";
+  if (peer) chaski__check_world(L, peer, "node:connect");
   if (peer) return address_of_node(L, peer, out);
   luaL_argexpected(L, lua_type(L, 2) == LUA_TSTRING, 2, "address \"host:port\" or node");
   if (chaski_address_parse(chaski__check_slice(L, 2), out, &why) == CHASKI_OK) return true;
@@ -76,9 +80,10 @@ static int start_dial(lua_State *L, chaski_lua_node *n, const chaski_address *ad
   chaski_address_format(text + strlen(text), address->host, address->port);
   memcpy(d->what, text, sizeof text);
   d->node = n;
-  if (report.len)
+  rc = chaski__act_as(n);
+  if (rc == CHASKI_OK && report.len)
     rc = chaski_node_connect_reporting(n->core, address, timeout, report, dialled, d, &d->core);
-  else
+  else if (rc == CHASKI_OK)
     rc = chaski_node_connect(n->core, address, timeout, dialled, d, &d->core);
   if (rc == CHASKI_OK) return chaski__park(L, n->rt, -1, forget_dial, d);
   chaski__waiter_free(d);
@@ -94,10 +99,12 @@ static int node_connect(lua_State *L) {
   chaski_slice report = {NULL, 0};
   lua_settop(L, 4);
   chaski__check_task(L, "node:connect");
+  chaski__check_world(L, n, "node:connect");
   if (!read_address(L, &address)) return 2;
   if (!n->core) return chaski__fail(L, CHASKI_ESTOPPED, "node:connect", "");
   if (!lua_isnil(L, 4)) {
-    if (chaski__pack(L, 4, n->packer, NULL, "report") != 0) return lua_error(L);
+    const chaski_pack_options sorted = {.sort_keys = n->pack.sort_keys};
+    if (chaski__pack(L, 4, n->packer, &sorted, "report") != 0) return lua_error(L);
     report = chaski_slice_of(n->packer->ptr, n->packer->len);
   }
   return start_dial(L, n, &address, timeout, report);
@@ -153,6 +160,7 @@ static int ping_edge(lua_State *L) {
   chaski_edge *edge = chaski__check_edge(L, 2);
   int options = chaski__opt_table(L, 3, names);
   chaski__check_task(L, "node:ping");
+  chaski__check_world(L, n, "node:ping");
   if (!n->core || !chaski_edge_live(edge)) return chaski__fail(L, CHASKI_ENOEDGE, "node:ping", "");
   luaL_argcheck(L, chaski_edge_node(edge) == n->core, 2, "the edge is another node's");
   return start_ping(L, n, edge, options);

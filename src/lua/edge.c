@@ -213,6 +213,9 @@ static const char *const reasons[] = {
 
 static int edge_close(lua_State *L) { /* ([reason]) with a goodbye */
   chaski_edge *edge = chaski__check_edge(L, 1);
+  lua_getiuservalue(L, 1, 1);
+  chaski__check_world(L, chaski__check_node(L, -1), "edge:close");
+  lua_pop(L, 1);
   chaski_edge_close(edge, CHASKI__ERROR_BASE + 1 + luaL_checkoption(L, 2, "closed", reasons), true);
   lua_settop(L, 0);
   lua_pushboolean(L, 1);

@@ -1,5 +1,6 @@
 /* log.c: the sink of log records, standard error: "2026-01-02T03:04:05.678 warn who: text" in local time. Bounding how
  * often a thing is logged is the business of who logs. See runtime.h. SPDX-License-Identifier: MIT */
+#include "../sim/sim.h"
 #include "runtime.h"
 
 #include <stdio.h>
@@ -18,6 +19,12 @@ const char *chaski__log_level_name(enum chaski_log_level level) {
   return names[level];
 }
 
+/* In a simulation a line has its virtual time. */
+static void sim_sink(void *user, enum chaski_log_level level, const char *who, const char *line) {
+  fprintf(stderr, "sim %.6f %s %s%s%s\n", (double)chaski_sim_now(user) / 1e9, names[level], who, *who ? ": " : "",
+          line);
+}
+
 static void sink(void *user, enum chaski_log_level level, const char *who, const char *line) {
   (void)user;
   struct timespec now = {0, 0};
@@ -31,6 +38,7 @@ static void sink(void *user, enum chaski_log_level level, const char *who, const
 
 void chaski__set_log_level(chaski_runtime *rt, enum chaski_log_level level) {
   chaski_net_log(rt->net, sink, level, NULL);
+  if (rt->world->sim) chaski_sim_log(rt->world->sim, level, sim_sink, rt->world->sim);
 }
 
 void chaski__runtime_log(chaski_runtime *rt, enum chaski_log_level level, const char *who, const char *text) {

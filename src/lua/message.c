@@ -83,18 +83,32 @@ static void tell_malformed(lua_State *L, chaski_lua_message *box) {
   chaski__emit(L, n, CHASKI_ON_MALFORMED_DATA, 3);
 }
 
-/* The node's own deserializer takes the bytes on top; if it fails, they stay. */
-static void deserialize(lua_State *L, const chaski_lua_message *box) {
+/* The deserializer's error is on top and stays; once a node is enough for the log, as peers could fill it. */
+static void tell_unreadable(lua_State *L, chaski_lua_node *n, chaski_lua_message *box) {
+  if (!n->told_unreadable) {
+    n->told_unreadable = true;
+    luaL_checkstack(L, 4, NULL);
+    lua_pushfstring(L, "deserializer: %s; handlers get the raw bytes (told once)", luaL_tolstring(L, -1, NULL));
+    chaski__runtime_log(n->rt, CHASKI_LOG_WARN, chaski_node_name(n->core), lua_tostring(L, -1));
+    lua_pop(L, 2);
+  }
+  tell_malformed(L, box);
+}
+
+/* The node's own deserializer takes the bytes on top; if it fails, they stay, and that is told. */
+static void deserialize(lua_State *L, chaski_lua_message *box) {
   chaski_lua_node *n = chaski__find_node(L, box->node);
   if (!n || n->deserializer == LUA_NOREF || lua_type(L, -1) != LUA_TSTRING) return;
   chaski__push_refs(L, n);
   lua_rawgeti(L, -1, n->deserializer);
   lua_remove(L, -2);
   lua_pushvalue(L, -2);
-  if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
     lua_remove(L, -2);
-  else
-    lua_pop(L, 1);
+    return;
+  }
+  if (n->core) tell_unreadable(L, n, box);
+  lua_pop(L, 1);
 }
 
 static int decode(lua_State *L, chaski_lua_message *box) {
@@ -145,6 +159,7 @@ static int push_field(lua_State *L, chaski_lua_message *box, const char *key) {
   if (strcmp(key, "timestamp") == 0) return push_time(L, m);
   if (strcmp(key, "bytes") == 0) return push_text(L, m->data);
   if (strcmp(key, "size") == 0) return push_integer(L, m->data.len);
+  if (strcmp(key, "wire_size") == 0) return push_integer(L, m->frame.len ? m->frame.len : m->datagram);
   if (strcmp(key, "origin") == 0) return m->ours ? push_integer(L, m->origin) : 0;
   if (strcmp(key, "seq") == 0) return m->ours ? push_integer(L, m->seq) : 0;
   return 0;
@@ -214,7 +229,8 @@ static int message_tostring(lua_State *L) {
 /* --- building a frame ------------------------------------------------------------------------------------------- */
 /* Append the packed value at idx to the table of parts at `parts`; raises if it cannot be packed. */
 static void add_packed(lua_State *L, int parts, int idx, chaski_packer *p, const char *root) {
-  if (chaski__pack(L, idx, p, NULL, root) != 0) lua_error(L);
+  const chaski_pack_options sorted = {.sort_keys = chaski__simulated(L)};
+  if (chaski__pack(L, idx, p, &sorted, root) != 0) lua_error(L);
   lua_pushlstring(L, (const char *)p->ptr, p->len);
   lua_rawseti(L, parts, (lua_Integer)lua_rawlen(L, parts) + 1);
 }

@@ -70,14 +70,17 @@ static int l_errors(lua_State *L) {
   return 1;
 }
 
-/* counts() -> { tasks =, nodes =, handles = }: what is still there, for tests */
+/* counts() -> { tasks =, nodes =, handles =, sims = }: what is still there, for tests */
 static int l_counts(lua_State *L) {
   chaski_runtime *rt = chaski__runtime(L);
-  lua_createtable(L, 0, 3);
-  lua_pushinteger(L, (lua_Integer)chaski__tasks(rt));
+  size_t tasks = 0, nodes = 0, sims = chaski__count_sims(rt, &tasks, &nodes);
+  lua_createtable(L, 0, 4);
+  lua_pushinteger(L, (lua_Integer)(chaski__tasks(rt) + tasks));
   lua_setfield(L, -2, "tasks");
-  lua_pushinteger(L, (lua_Integer)chaski_loop_nodes(rt->loop));
+  lua_pushinteger(L, (lua_Integer)(chaski_loop_nodes(rt->real.loop) + nodes));
   lua_setfield(L, -2, "nodes");
+  lua_pushinteger(L, (lua_Integer)sims);
+  lua_setfield(L, -2, "sims");
   lua_pushinteger(L, (lua_Integer)chaski_net_handles(rt->net));
   lua_setfield(L, -2, "handles");
   return 1;
@@ -123,6 +126,8 @@ int luaopen_chaski_core(lua_State *L) {
   if (chaski__open_codec(L) > 0) merge(L, module);
   lua_settop(L, module);
   chaski__open_node(L);
+  lua_settop(L, module);
+  chaski__open_sim(L);
   lua_settop(L, module);
   return 1;
 }

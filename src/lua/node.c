@@ -18,6 +18,16 @@ chaski_lua_node *chaski__check_node(lua_State *L, int arg) {
   return luaL_checkudata(L, arg, CLASS);
 }
 
+void chaski__check_world(lua_State *L, const chaski_lua_node *n, const char *method) {
+  const char *why = "belongs to another simulation";
+  if (!n->core || n->world == n->rt->world) return;
+  if (!n->rt->world->sim)
+    why = "belongs to a simulation, and can be used only while that runs (sim:run)";
+  else if (!n->world->sim)
+    why = "is a real one, and cannot be used in a simulation";
+  luaL_error(L, "%s: the node %s %s", method, chaski_node_name(n->core), why);
+}
+
 chaski_lua_node *chaski__open_node_arg(lua_State *L, int arg) {
   chaski_lua_node *n = chaski__check_node(L, arg);
   luaL_argcheck(L, n->core, arg, "the node was closed for good");
@@ -306,6 +316,7 @@ static chaski_lua_node *new_userdata(lua_State *L, chaski_runtime *rt) {
   chaski_lua_node *n = lua_newuserdatauv(L, sizeof *n, 2);
   memset(n, 0, sizeof *n);
   n->rt = rt;
+  n->world = rt->world;
   n->self = n->refs = n->deserializer = LUA_NOREF;
   luaL_setmetatable(L, CLASS);
   n->number = next_number(L);
@@ -366,6 +377,7 @@ static void read_codec(lua_State *L, chaski_lua_node *n, const chaski_limits *li
   lua_getfield(L, 1, "strings");
   n->pack.strings = (chaski_strings)luaL_checkoption(L, -1, "auto", strings);
   n->pack.size = (size_t)limits->data_max;
+  n->pack.sort_keys = n->world->sim != NULL;
   lua_pop(L, 1);
   read_serializers(L, n);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &packer_key);
@@ -392,6 +404,8 @@ static int new_node(lua_State *L) {
   if (rc == CHASKI_EINVAL) return luaL_error(L, "chaski.node: %s", why);
   if (rc != CHASKI_OK) return chaski__fail(L, rc, CLASS, "");
   link_node(n);
+  rc = chaski__settle(L, 3, n, o.ip);
+  if (rc != CHASKI_OK) return chaski__fail(L, rc, CLASS, o.ip);
   chaski__guard(L, rt);
   return 1;
 }
@@ -421,7 +435,7 @@ static int running_nodes(lua_State *L) {
   lua_Integer i = 0;
   lua_newtable(L);
   for (chaski_lua_node *n = chaski__runtime(L)->nodes; n; n = n->next) {
-    if (n->self == LUA_NOREF) continue;
+    if (n->self == LUA_NOREF || n->world != n->rt->world) continue;
     chaski__push_node(L, n);
     lua_rawseti(L, -2, ++i);
   }
@@ -468,15 +482,21 @@ static void abort_node(chaski_lua_node *n) {
   leave_running(n);
 }
 
-void chaski__close_nodes(chaski_runtime *rt) {
-  while (rt->nodes) drop_node(rt->nodes);
+void chaski__close_nodes(chaski_runtime *rt, const chaski_world *world) {
+  for (chaski_lua_node *n = rt->nodes, *next; n; n = next) {
+    next = n->next; /* dropping runs no Lua */
+    if (!world || n->world == world) drop_node(n);
+  }
 }
 
 /* --- methods ---------------------------------------------------------------------------------------------------- */
 static int node_run(lua_State *L) {
   chaski_lua_node *n = chaski__open_node_arg(L, 1);
   char address[CHASKI_HOST_MAX + 24] = CLASS " ";
-  int rc = chaski_node_run(n->core);
+  int rc;
+  chaski__check_world(L, n, "node:run");
+  rc = chaski__act_as(n);
+  if (rc == CHASKI_OK) rc = chaski_node_run(n->core);
   if (rc == CHASKI_OK) {
     if (!n->running) chaski__anchor_node(L, 1, n), n->running = true;
     lua_pushboolean(L, 1);
@@ -499,6 +519,7 @@ static int node_stop(lua_State *L) {
   static const char *const names[] = {"timeout", NULL};
   chaski_lua_node *n = chaski__check_node(L, 1);
   uint64_t deadline = chaski__opt_ns(L, chaski__opt_table(L, 2, names), "timeout", STOP_TIMEOUT);
+  chaski__check_world(L, n, "node:stop");
   return n->core ? stop_and_wait(L, n, deadline) : push_true(L, NULL);
 }
 
@@ -518,7 +539,7 @@ static bool may_wait(lua_State *L) {
 
 static int node_close(lua_State *L) { /* __close */
   chaski_lua_node *n = chaski__check_node(L, 1);
-  if (n->core && n->running && may_wait(L)) return stop_and_wait(L, n, STOP_TIMEOUT);
+  if (n->core && n->running && n->world == n->rt->world && may_wait(L)) return stop_and_wait(L, n, STOP_TIMEOUT);
   abort_node(n);
   return 0;
 }

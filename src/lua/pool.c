@@ -78,6 +78,18 @@ static int pool_len(lua_State *L) {
   return 1;
 }
 
+static int pool_tostring(lua_State *L) {
+  const pool_box *box = luaL_checkudata(L, 1, CLASS);
+  chaski_pool_stats s;
+  if (!box->own && !(box->node && box->node->core)) {
+    lua_pushliteral(L, "messages_pool (closed)");
+    return 1;
+  }
+  chaski_pool_get_stats(check_pool(L), &s);
+  lua_pushfstring(L, "messages_pool(%I ids, %I origins)", (LUAI_UACINT)s.ids, (LUAI_UACINT)s.origins);
+  return 1;
+}
+
 static int pool_gc(lua_State *L) {
   pool_box *box = luaL_checkudata(L, 1, CLASS);
   chaski_pool_destroy(&box->own);
@@ -87,7 +99,8 @@ static int pool_gc(lua_State *L) {
 void chaski__open_pool(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"append", pool_append}, {"contains", pool_contains}, {"stats", pool_stats}, {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__gc", pool_gc}, {"__close", pool_gc}, {"__len", pool_len}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__gc", pool_gc}, {"__close", pool_gc}, {"__len", pool_len}, {"__tostring", pool_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"messages_pool", new_pool}, {"node_pool", node_pool}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
   chaski__class(L, CLASS, meta, methods, NULL);

@@ -4,40 +4,38 @@
 #include "spawn.h"
 #include "task.h"
 
-struct running {
-  chaski_runtime *rt;
-  bool over, looping, stopped;
-  int status;
-  int results; /* reference to a table of `count` results, or the error */
-  int count;
-};
-
 static void main_ended(void *owner, chaski_task *task, int status, lua_State *co) {
-  struct running *r = owner;
-  lua_State *L = r->rt->L;
+  chaski_main *m = owner;
+  lua_State *L = m->rt->L;
   (void)task;
-  r->over = true;
-  r->status = status;
-  r->count = status == LUA_OK ? lua_gettop(co) : 1;
-  lua_createtable(L, r->count, 0);
-  for (int i = 1; i <= r->count; i++) {
-    lua_pushvalue(co, i - 1 - r->count);
+  m->over = true;
+  m->status = status;
+  m->count = status == LUA_OK ? lua_gettop(co) : 1;
+  lua_createtable(L, m->count, 0);
+  for (int i = 1; i <= m->count; i++) {
+    lua_pushvalue(co, i - 1 - m->count);
     lua_xmove(co, L, 1);
     lua_rawseti(L, -2, i);
   }
-  r->results = luaL_ref(L, LUA_REGISTRYINDEX);
-  if (status != LUA_OK && r->looping) uv_stop(r->rt->uv);
+  m->results = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (status != LUA_OK && m->loop) uv_stop(m->loop);
 }
 
-static int push_outcome(lua_State *L, struct running *r) {
-  if (!r->over && r->stopped) return luaL_error(L, "run: the loop was stopped before main was over");
-  if (!r->over) return luaL_error(L, "run: main waits for something that can never happen: nothing is active");
+chaski_task *chaski__main_start(chaski_runtime *rt, lua_State *L, int nargs, chaski_main *m) {
+  chaski_task_end end = {main_ended, m};
+  *m = (chaski_main){.rt = rt, .results = LUA_NOREF};
+  chaski_task *task = chaski__task_prepare(rt, L, nargs, "main", &end, NULL);
+  if (task) chaski__task_start(task);
+  return task;
+}
+
+int chaski__main_outcome(lua_State *L, const chaski_main *m) {
   lua_settop(L, 0);
-  luaL_checkstack(L, r->count + 1, "too many results");
-  lua_rawgeti(L, LUA_REGISTRYINDEX, r->results);
-  luaL_unref(L, LUA_REGISTRYINDEX, r->results);
-  for (int i = 1; i <= r->count; i++) lua_rawgeti(L, 1, i);
-  return r->status == LUA_OK ? r->count : lua_error(L);
+  luaL_checkstack(L, m->count + 1, "too many results");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, m->results);
+  luaL_unref(L, LUA_REGISTRYINDEX, m->results);
+  for (int i = 1; i <= m->count; i++) lua_rawgeti(L, 1, i);
+  return m->status == LUA_OK ? m->count : lua_error(L);
 }
 
 /* run(main, ...) -> its results. Raises its error. */
@@ -47,19 +45,20 @@ static int l_run(lua_State *L) {
   if (rt->running > 0 || rt->current) return luaL_error(L, "run: the loop runs already");
   luv_ctx_t *luv = rt->luv;
   luv_CFpcall runner = luv->cb_pcall;
-  struct running r = {.rt = rt, .results = LUA_NOREF};
-  chaski_task_end end = {main_ended, &r};
+  chaski_main m;
+  bool stopped = false;
   luv->cb_pcall = chaski__luv_runner;
   rt->running++;
-  chaski_task *task = chaski__task_prepare(rt, L, lua_gettop(L) - 1, "main", &end, NULL);
-  if (task) chaski__task_start(task);
-  r.looping = task && r.status == LUA_OK;
-  r.stopped = r.looping && uv_run(rt->uv, UV_RUN_DEFAULT) != 0;
+  chaski_task *task = chaski__main_start(rt, L, lua_gettop(L) - 1, &m);
+  m.loop = rt->uv;
+  if (task && m.status == LUA_OK) stopped = uv_run(rt->uv, UV_RUN_DEFAULT) != 0;
   rt->running--;
   luv->cb_pcall = runner;
   if (!task) return luaL_error(L, "run: out of memory");
-  if (!r.over) chaski__task_drop(task); /* it must not outlive r */
-  return push_outcome(L, &r);
+  if (!m.over) chaski__task_drop(task); /* it must not outlive m */
+  if (m.over) return chaski__main_outcome(L, &m);
+  if (stopped) return luaL_error(L, "run: the loop was stopped before main was over");
+  return luaL_error(L, "run: main waits for something that can never happen: nothing is active");
 }
 
 /* --- shutdown

@@ -14,11 +14,11 @@
 static const char runtime_key, guard_key; /* their addresses are keys in the registry */
 
 static void on_expire(void *user) {
-  chaski_loop_expire(((chaski_runtime *)user)->loop);
+  chaski_loop_expire(((chaski_runtime *)user)->real.loop);
 }
 
 static void on_flush(void *user) {
-  chaski_loop_flush(((chaski_runtime *)user)->loop);
+  chaski_loop_flush(((chaski_runtime *)user)->real.loop);
 }
 
 /* --- going down ------------------------------------------------------------------------------------------------- */
@@ -26,12 +26,12 @@ static void on_flush(void *user) {
 void chaski__shut(chaski_runtime *rt) {
   if (!rt->L) return;
   rt->L = NULL;
-  if (rt->loop) chaski__tasks_drop(rt);
+  if (rt->real.loop) chaski__tasks_drop(rt);
 }
 
 static void on_closed(void *user) {
   chaski_runtime *rt = user;
-  if (rt->loop && chaski_loop_nodes(rt->loop) == 0) chaski_loop_destroy(&rt->loop);
+  if (rt->real.loop && chaski_loop_nodes(rt->real.loop) == 0) chaski_loop_destroy(&rt->real.loop);
   chaski__free(rt);
 }
 
@@ -42,7 +42,7 @@ static void see_nodes_off(chaski_runtime *rt) {
   uint64_t deadline = uv_hrtime() + LOOKUP_NS;
   if (rt->running > 0) return;
   *runner = chaski__luv_runner; /* the door is shut */
-  while (chaski_loop_nodes(rt->loop) > 0 && uv_hrtime() < deadline) uv_run(rt->uv, UV_RUN_ONCE);
+  while (chaski_loop_nodes(rt->real.loop) > 0 && uv_hrtime() < deadline) uv_run(rt->uv, UV_RUN_ONCE);
   *runner = old;
 }
 
@@ -55,8 +55,8 @@ static int runtime_gc(lua_State *L) {
   chaski__shut(rt);
   chaski__tasks_free(rt);
   if (rt->net) {
-    chaski__close_nodes(rt);
-    if (rt->loop) see_nodes_off(rt);
+    chaski__close_nodes(rt, NULL);
+    if (rt->real.loop) see_nodes_off(rt);
     chaski_net_close(&rt->net, on_closed, rt);
   } else
     on_closed(rt);
@@ -121,10 +121,12 @@ static chaski_runtime *make(lua_State *L) {
   rt->uv = luv->loop;
   rt->luv = luv;
   rt->edge_mt = rt->node_mt = rt->message_mt = rt->on_error = rt->on_shutdown = LUA_NOREF;
-  chaski__tasks_init(rt);
+  rt->world = &rt->real;
+  chaski__world_init(&rt->real, rt);
   if (chaski_net_open(rt->uv, &rt->net) != CHASKI_OK ||
-      chaski_loop_new(chaski_net_env(rt->net), &rt->loop) != CHASKI_OK)
+      chaski_loop_new(chaski_net_env(rt->net), &rt->real.loop) != CHASKI_OK)
     luaL_error(L, "chaski: out of memory");
+  rt->loop = rt->real.loop;
   chaski_net_hooks(rt->net, on_expire, on_flush, rt);
   rt->L = main_thread(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &runtime_key);

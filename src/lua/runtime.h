@@ -14,24 +14,34 @@
 
 typedef struct chaski_task chaski_task;
 
+/* A loop with the nodes and tasks that belong to it: the real one on luv's loop, or a simulation's (sim.c). One is
+ * current at a time, and only its tasks run; what wakes a task of another leaves it for that one's next turn. */
+typedef struct chaski_world {
+  struct chaski_runtime *rt;
+  chaski_loop *loop;
+  struct chaski_sim *sim;    /* NULL: the real world */
+  chaski_task *ready, *last; /* private to task.c from here: to be resumed at the next turn, in this order */
+  size_t count;              /* tasks not over */
+  chaski_timer turn;
+} chaski_world;
+
 typedef struct chaski_tasks { /* private to task.c */
   chaski_task *live;          /* suspended: parked or ready */
-  chaski_task *ready, *last;  /* to be resumed at the next turn, in this order */
   chaski_task *idle;          /* recycled */
   unsigned idles;
-  size_t count;   /* not over */
   uint64_t waits; /* number of the last wait */
-  chaski_timer turn;
 } chaski_tasks;
 
 typedef struct chaski_runtime {
   lua_State *L;                     /* main thread; NULL once the door is shut (lua_close has begun) */
   uv_loop_t *uv;                    /* luv's loop */
   chaski_net *net;                  /* environment on that loop */
-  chaski_loop *loop;                /* the core's */
+  chaski_world real, *world;        /* *world is the current one */
+  chaski_loop *loop;                /* the core's, of the current world */
   chaski_task *current;             /* the task that runs now; NULL outside tasks */
   uint64_t errors;                  /* uncaught errors in handlers, callbacks and tasks since the start */
   struct chaski_lua_node *nodes;    /* the binding's list, for chaski__close_nodes; NULL at first */
+  struct chaski_lua_sim *sims;      /* sim.c's list of open simulations */
   int edge_mt, node_mt, message_mt; /* registry references of hot metatables, LUA_NOREF until made */
   int on_error, on_shutdown;        /* registry references of the hooks set from Lua, LUA_NOREF */
   unsigned running;                 /* event loops being driven now: uv_run is not reentrant */
@@ -117,8 +127,9 @@ bool chaski__wake(chaski_runtime *rt, chaski_task *task, uint64_t wait, int (*pu
 int chaski__breathe(lua_State *L, chaski_runtime *rt, int nresults);
 
 /* --- keeping the process going and coming down --------------------------------------------------------------- */
-/* Of node.c: destroy every node now, without Lua. */
-void chaski__close_nodes(chaski_runtime *rt);
-size_t chaski__tasks(const chaski_runtime *rt); /* tasks not over: the host waits for them and for active handles */
+/* Of node.c: destroy every node of a world (NULL: of all) now, without Lua. */
+void chaski__close_nodes(chaski_runtime *rt, const chaski_world *world);
+/* Tasks of the real world that are not over: the host waits for them and for active handles. */
+size_t chaski__tasks(const chaski_runtime *rt);
 
 #endif

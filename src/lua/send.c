@@ -60,6 +60,7 @@ static int publish_once(lua_State *L, chaski_lua_node *n) {
 static int try_publish(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
   int rc;
+  chaski__check_world(L, n, "node:try_publish");
   lua_settop(L, 4);
   rc = publish_once(L, n);
   return rc == 1 ? 2 : result(L, rc, "node:publish", chaski__check_slice(L, 2));
@@ -82,6 +83,7 @@ static int publish(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
   int rc;
   chaski__check_task(L, "node:publish");
+  chaski__check_world(L, n, "node:publish");
   lua_settop(L, 4);
   if (n->serializer) return publish_slowly(L);
   rc = publish_once(L, n);
@@ -103,6 +105,7 @@ static int make_publish(lua_State *L) { /* (slow) -> the method */
 static int wait_drained(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
   chaski__check_task(L, "node:publish");
+  chaski__check_world(L, n, "node:publish");
   if (!n->core || !chaski_node_running(n->core)) return 0;
   return chaski__park(L, n->rt, -1, chaski__waiter_free,
                       chaski__waiter_new(L, n->rt, &n->drained, sizeof(chaski_waiter)));
@@ -123,6 +126,7 @@ static int write_command(lua_State *L) {
   chaski_slice topic = chaski_slice_str(chaski__opt_string(L, options, "topic"));
   chaski_edge *edge = chaski__opt_edge(L, options, "edge");
   int rc = CHASKI_ESTOPPED;
+  chaski__check_world(L, n, "node:write");
   lua_settop(L, 4);
   if (n->core && !pack(L, n, 3)) return 2;
   if (n->core) rc = chaski_node_write(n->core, command, topic, packed(n), edge);
@@ -154,6 +158,7 @@ static int write_data(lua_State *L) {
   size_t count, excluded_count;
   chaski_edge **edges = edge_list(L, options, "edges", &count);
   chaski_edge **excluded = edge_list(L, options, "excluded_edges", &excluded_count);
+  chaski__check_world(L, n, "node:write_data");
   if (!n->core) return result(L, CHASKI_ESTOPPED, "node:write_data", nothing);
   if (edges && count == 0) return result(L, CHASKI_OK, "", nothing); /* an empty list is not "all" */
   return result(L, chaski_node_write_data(n->core, frame, edges, count, excluded, excluded_count), "node:write_data",
@@ -167,6 +172,7 @@ static int send_datagram(lua_State *L) {
   const char *ip = luaL_checkstring(L, 4);
   lua_Integer port = luaL_checkinteger(L, 5);
   int rc = CHASKI_ESTOPPED;
+  chaski__check_world(L, n, "node:send_udp_message");
   luaL_argcheck(L, chaski_address_is_numeric(ip), 4, "numeric address expected");
   luaL_argcheck(L, port >= 1 && port <= 65535, 5, "port 1..65535 expected");
   if (n->core && !pack(L, n, 3)) return 2;
@@ -184,6 +190,7 @@ static int propagate(lua_State *L) {
   luaL_argcheck(L, message->m.frame.len, 2, "the message came in a datagram and cannot be passed on");
   chaski_slice data = {NULL, 0};
   int rc = CHASKI_ESTOPPED;
+  chaski__check_world(L, n, "node:propagate");
   lua_settop(L, 5);
   if (n->core && assigned && !pack(L, n, 5)) return 2;
   if (assigned) data = packed(n);

@@ -219,10 +219,11 @@ typedef struct waiter { /* userdata: one wait of one task; made by waiter(), use
   uint64_t wait;
 } waiter;
 
-/* waiter() -> waiter: internal. The wait that the next park() of this task will begin. */
+/* waiter([function]) -> waiter: internal. The wait that the next park() of this task will begin; outside a task it
+ * raises, naming the function. */
 static int l_waiter(lua_State *L) {
   chaski_runtime *rt = chaski__runtime(L);
-  chaski__check_task(L, "waiter");
+  chaski__check_task(L, luaL_optstring(L, 1, "waiter"));
   waiter *w = lua_newuserdatauv(L, sizeof *w, 0);
   w->task = NULL;
   luaL_setmetatable(L, WAITER);

@@ -532,6 +532,7 @@ static int next_message(lua_State *L) {
   lua_settop(L, 2);
   chaski__check_task(L, "node:messages");
   if (!s || !s->node) return 0;
+  chaski__check_world(L, s->node, "node:messages");
   if (waiting_count(s) > 0) return push_first(L, s);
   if (!s->node->core || !chaski_node_running(s->node->core)) return 0;
   return chaski__park(L, rt, seconds, chaski__waiter_free,

@@ -20,6 +20,7 @@ enum outcome { VALUES, RAISED, TIMED_OUT, CANCELLED };
 
 struct chaski_task {
   chaski_runtime *rt;
+  chaski_world *world;
   lua_State *co;
   int ref; /* of co in the registry */
   unsigned refs;
@@ -28,6 +29,7 @@ struct chaski_task {
   bool cancel;          /* asked for while it ran */
   bool cancelled;       /* has been told */
   bool suspended;       /* has been parked at least once */
+  bool fresh;           /* has never run */
   bool report, foreign; /* report errors; it ended by a yield that was no park */
   uint64_t wait;        /* 0: none */
   int values;           /* on co, to resume with */
@@ -75,13 +77,14 @@ static chaski_task *take(chaski_runtime *rt, const char *where, const chaski_tas
   } else if (!(t = new_task(rt)))
     return NULL;
   t->refs = 1;
-  t->cancel = t->cancelled = t->suspended = t->foreign = false;
+  t->world = rt->world;
+  t->cancel = t->cancelled = t->suspended = t->fresh = t->foreign = false;
   t->report = true;
   t->end = end ? *end : nobody;
   t->node_key = node_key;
   t->where = where;
   t->next = NULL;
-  rt->tasks.count++;
+  t->world->count++;
   return t;
 }
 
@@ -208,7 +211,7 @@ static void clean(chaski_task *t, int status) {
 static void finish(chaski_task *t, int status) {
   t->state = OVER;
   t->wait = 0;
-  t->rt->tasks.count--;
+  t->world->count--;
   if (status != LUA_OK || t->end.ended) {
     struct ending e = {t, status};
     chaski__enter(t->rt, tell_end, &e);
@@ -227,6 +230,7 @@ static bool run(chaski_task *t, int nargs, int *status) {
   int nresults = 0;
   t->outer = outer;
   t->state = RUNNING;
+  t->fresh = false;
   rt->current = t;
   *status = lua_resume(t->co, outer ? outer->co : rt->L, nargs, &nresults);
   rt->current = outer;
@@ -245,9 +249,10 @@ static void resume(chaski_task *t) {
 }
 
 static void on_turn(chaski_timer *timer) {
-  chaski_runtime *rt = (chaski_runtime *)((char *)timer - offsetof(chaski_runtime, tasks.turn));
-  chaski_task *t = rt->tasks.ready;
-  rt->tasks.ready = rt->tasks.last = NULL;
+  chaski_world *world = (chaski_world *)((char *)timer - offsetof(chaski_world, turn));
+  const chaski_runtime *rt = world->rt;
+  chaski_task *t = world->ready;
+  world->ready = world->last = NULL;
   while (t) {
     chaski_task *after = t->after;
     t->after = NULL;
@@ -257,19 +262,19 @@ static void on_turn(chaski_timer *timer) {
 }
 
 static void make_ready(chaski_task *t) {
-  chaski_tasks *all = &t->rt->tasks;
+  chaski_world *world = t->world;
   t->state = READY;
   t->after = NULL;
-  if (all->last)
-    all->last->after = t;
+  if (world->last)
+    world->last->after = t;
   else
-    all->ready = t;
-  all->last = t;
-  if (!chaski_timer_active(&all->turn)) chaski_timer_start(t->rt->loop, &all->turn, 0);
+    world->ready = t;
+  world->last = t;
+  if (!chaski_timer_active(&world->turn)) chaski_timer_start(world->loop, &world->turn, 0);
 }
 
 static void go_on(chaski_task *t, bool later) {
-  if (later || t->rt->current)
+  if (later || t->rt->current || t->world != t->rt->world)
     make_ready(t);
   else
     resume(t);
@@ -287,7 +292,7 @@ chaski_task *chaski__task_prepare(chaski_runtime *rt, lua_State *L, int nargs, c
   }
   if (!lua_checkstack(t->co, nargs + 1 + LUA_MINSTACK)) {
     lua_pop(L, nargs + 1);
-    rt->tasks.count--;
+    t->world->count--;
     chaski__task_release(t);
     return NULL;
   }
@@ -325,6 +330,18 @@ chaski_task *chaski__run_handler(chaski_runtime *rt, lua_CFunction enter, void *
   t->end.ended = NULL;
   finish(t, status);
   return NULL;
+}
+
+bool chaski__spawn_later(chaski_world *world, lua_State *L, int nargs, const char *where, const void *node_key) {
+  chaski_task *t = chaski__task_prepare(world->rt, L, nargs, where, NULL, node_key);
+  if (!t) return false;
+  t->world->count--;
+  t->world = world;
+  world->count++;
+  t->fresh = true;
+  suspend(t, READY);
+  make_ready(t);
+  return true;
 }
 
 /* --- parking -------------------------------------------------------------------------------------------------------
@@ -392,7 +409,7 @@ static int park(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup
   t->cleanup = cleanup;
   t->cleanup_ctx = ctx;
   suspend(t, PARKED);
-  if (seconds >= 0) chaski_timer_start(rt->loop, &t->timer, ns_of(seconds));
+  if (seconds >= 0) chaski_timer_start(t->world->loop, &t->timer, ns_of(seconds));
   return lua_yieldk(L, 0, lua_gettop(L), k);
 }
 
@@ -428,7 +445,7 @@ static void unpark(chaski_task *t, enum outcome outcome, bool abandon) {
   t->cleanup = NULL;
   t->wait = 0;
   t->outcome = outcome;
-  chaski_timer_stop(t->rt->loop, &t->timer);
+  chaski_timer_stop(t->world->loop, &t->timer);
   if (abandon && cleanup) cleanup(t->cleanup_ctx);
 }
 
@@ -507,6 +524,7 @@ void chaski__task_cancel(chaski_task *t) {
     break;
   case READY:
     t->outcome = CANCELLED;
+    t->cancel = t->fresh;
     break;
   case IDLE:
   case OVER:
@@ -533,36 +551,36 @@ lua_State *chaski__task_co(const chaski_task *t) {
 }
 
 size_t chaski__tasks(const chaski_runtime *rt) {
-  return rt->tasks.count;
-}
-
-void chaski__tasks_init(chaski_runtime *rt) {
-  chaski_timer_init(&rt->tasks.turn, on_turn);
+  return rt->real.count;
 }
 
 static void unready(chaski_task *t) {
-  chaski_task **at = &t->rt->tasks.ready, *last = NULL;
+  chaski_task **at = &t->world->ready, *last = NULL;
   while (*at && *at != t) at = &(last = *at)->after;
   if (!*at) return;
   *at = t->after;
-  if (t->rt->tasks.last == t) t->rt->tasks.last = last;
+  if (t->world->last == t) t->world->last = last;
 }
 
-void chaski__task_drop(chaski_task *t) {
-  chaski_runtime *rt = t->rt;
-  if (!chaski__task_suspended(t)) return;
+/* Its coroutine is left as it is. */
+static void end_suspended(chaski_task *t) {
   if (t->state == READY) unready(t);
   unlink_live(t);
   unpark(t, CANCELLED, t->state == PARKED);
   t->state = OVER;
   t->values = 0;
-  rt->tasks.count--;
-  if (rt->L) clean(t, LUA_ERRRUN);
+  t->world->count--;
+}
+
+void chaski__task_drop(chaski_task *t) {
+  if (!chaski__task_suspended(t)) return;
+  end_suspended(t);
+  if (t->rt->L) clean(t, LUA_ERRRUN);
   chaski__task_release(t);
 }
 
 void chaski__tasks_drop(chaski_runtime *rt) {
-  chaski_timer_stop(rt->loop, &rt->tasks.turn);
+  chaski_timer_stop(rt->real.loop, &rt->real.turn);
   while (rt->tasks.live) chaski__task_drop(rt->tasks.live);
 }
 
@@ -573,4 +591,66 @@ void chaski__tasks_free(chaski_runtime *rt) {
     rt->tasks.idles--;
     discard(t);
   }
+}
+
+/* --- worlds --------------------------------------------------------------------------------------------------------
+ */
+
+void chaski__world_init(chaski_world *world, chaski_runtime *rt) {
+  *world = (chaski_world){.rt = rt};
+  chaski_timer_init(&world->turn, on_turn);
+}
+
+chaski_world_before chaski__world_enter(chaski_world *world) {
+  chaski_runtime *rt = world->rt;
+  chaski_world_before before = {rt->world, rt->current};
+  rt->world = world;
+  rt->loop = world->loop;
+  rt->current = NULL;
+  return before;
+}
+
+void chaski__world_leave(chaski_runtime *rt, chaski_world_before before) {
+  rt->world = before.world;
+  rt->loop = before.world->loop;
+  rt->current = before.current;
+}
+
+void chaski__world_cancel(chaski_world *world) {
+  for (chaski_task *t = world->rt->tasks.live, *next; t; t = next) {
+    next = t->next; /* a cleanup does not resume or end any task */
+    if (t->world == world) chaski__task_cancel(t);
+  }
+  chaski_timer_stop(world->loop, &world->turn);
+  on_turn(&world->turn);
+}
+
+static int push_cancelled(lua_State *L) {
+  const chaski_task *t = lua_touserdata(L, 1);
+  chaski__push_error(L, chaski_error_name(CHASKI_ECANCELLED), "cancelled");
+  lua_xmove(L, t->co, 1);
+  return 0;
+}
+
+static void end_cancelled(chaski_task *t) {
+  end_suspended(t);
+  if (t->rt->L) {
+    struct ending e = {t, LUA_ERRRUN};
+    clean(t, LUA_ERRRUN);
+    t->cancelled = true;
+    if (chaski__enter(t->rt, push_cancelled, t)) chaski__enter(t->rt, tell_end, &e);
+    lua_settop(t->co, 0);
+  }
+  chaski__task_release(t);
+}
+
+static chaski_task *find_live(const chaski_world *world) {
+  chaski_task *t = world->rt->tasks.live;
+  while (t && t->world != world) t = t->next;
+  return t;
+}
+
+void chaski__world_kill(chaski_world *world) {
+  for (chaski_task *t; (t = find_live(world));) end_cancelled(t);
+  chaski_timer_stop(world->loop, &world->turn);
 }

@@ -26,7 +26,21 @@ bool chaski__wake_values(chaski_runtime *rt, chaski_task *task, uint64_t wait, l
 /* Park for some seconds; no result. */
 int chaski__sleep(lua_State *L, chaski_runtime *rt, double seconds);
 
-void chaski__tasks_init(chaski_runtime *rt);
+/* As chaski__spawn, but begun at the next turn of `world`, which need not be the current one. False: out of memory. */
+bool chaski__spawn_later(chaski_world *world, lua_State *L, int nargs, const char *where, const void *node_key);
+
+void chaski__world_init(chaski_world *world, chaski_runtime *rt);
+/* Make another world the current one, outside all tasks; `before` is for leave. */
+typedef struct chaski_world_before {
+  chaski_world *world;
+  chaski_task *current;
+} chaski_world_before;
+chaski_world_before chaski__world_enter(chaski_world *world);
+void chaski__world_leave(chaski_runtime *rt, chaski_world_before before);
+/* All its tasks are told to end ("cancelled"), and get one turn for it. The world is the current one. */
+void chaski__world_cancel(chaski_world *world);
+/* What still is suspended is over, with that error: cleanups are called, and those who wait for its end are told. */
+void chaski__world_kill(chaski_world *world);
 void chaski__tasks_drop(chaski_runtime *rt); /* the suspended ones: cleanups are called, nothing is resumed */
 void chaski__tasks_free(chaski_runtime *rt); /* the recycled ones */
 

@@ -4,6 +4,7 @@
 #include "binding.h"
 #include "error.h"
 #include "options.h"
+#include "task.h"
 #include "version.h"
 
 int chaski__fail(lua_State *L, int code, const char *what, const char *detail) {
@@ -199,11 +200,16 @@ static int new_error(lua_State *L) { /* (code, message) */
   return 1;
 }
 
-/* (node, where, fn, ...): a task that ends with the node; false when it could not be started */
+/* (node, where, fn, ...): a task that ends with the node; false when it could not be started. If the node's world is
+ * not the current one it begins when that goes on. */
 static int spawn_in(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
   const char *where = luaL_checkstring(L, 2);
   luaL_checktype(L, 3, LUA_TFUNCTION);
+  if (n->core && n->world != n->rt->world) {
+    lua_pushboolean(L, chaski__spawn_later(n->world, L, lua_gettop(L) - 3, where, n));
+    return 1;
+  }
   lua_pushboolean(L, chaski__spawn(n->rt, L, lua_gettop(L) - 3, where, NULL, n) != NULL);
   return 1;
 }

@@ -165,6 +165,10 @@ uint64_t chaski_sim_now(const chaski_sim *sim) {
   return sim->now;
 }
 
+uint64_t chaski_sim_next(const chaski_sim *sim) {
+  return sim->heap ? sim->heap->due : UINT64_MAX;
+}
+
 void chaski_sim_wall_jump(chaski_sim *sim, int64_t seconds) {
   sim->wall_offset += seconds;
 }

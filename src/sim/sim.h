@@ -36,6 +36,8 @@ bool chaski_sim_step(chaski_sim *sim);
  * max_ns is UINT64_MAX). */
 int chaski_sim_run(chaski_sim *sim, bool (*until)(void *arg), void *arg, uint64_t max_ns);
 uint64_t chaski_sim_now(const chaski_sim *sim);
+/* When the next event or alarm is due; UINT64_MAX: nothing is scheduled. What a hook will schedule does not count. */
+uint64_t chaski_sim_next(const chaski_sim *sim);
 /* The wall clock jumps, forward or back; the monotonic clock does not notice. */
 void chaski_sim_wall_jump(chaski_sim *sim, int64_t seconds);
 /* Streams, listeners and datagram sockets that have not had their `closed`. */

@@ -9,39 +9,51 @@ local SEEN_SECONDS = 60
 local SEEN_SECONDS_ANONYMOUS = 0.4 -- without an id: the original repeats after 0.5 s
 local REQUESTS_RATE, REQUESTS_BURST = 5, 20 -- a second from one edge
 local DIALS_RATE, DIALS_BURST = 2, 8 -- a second, for all requests
-local FAILED_SECONDS = 60 -- an address that did not answer is left alone
+local DIALS_MAX = 8 -- at once
+local ASKS_RATE, ASKS_BURST = 20, 40 -- origins asked for their status, a second
+local FAILED_SECONDS = 60 -- an address that could not be dialled is left alone
+local SILENT_SECONDS = 10 -- one that did not answer: a datagram is lost more easily
 
 local M = {}
 
--- --- requests seen ----------------------------------------------------------------------------------------------------
+-- --- requests seen ---------------------------------------------------------------------------------------------------
 
 local Seen = {}
 Seen.__index = Seen
 
---- Was this request here before? Remembers it.
+local function key_of(id, request)
+  return id or ("%s:%d %s"):format(request.origin_ip, request.origin_port, request.topic)
+end
+
+--- Was this request here before?
+function Seen:has(id, request)
+  local before = self.at[key_of(id, request)]
+  return before ~= nil and core.now() - before < (id and SEEN_SECONDS or SEEN_SECONDS_ANONYMOUS)
+end
+
+--- The same, and remembers it.
 function Seen:check(id, request)
-  local now = core.now()
-  local key = id or ("%s:%d %s"):format(request.origin_ip, request.origin_port, request.topic)
-  local before = self.at[key]
-  if before and now - before < (id and SEEN_SECONDS or SEEN_SECONDS_ANONYMOUS) then return true end
-  if not before then
+  if self:has(id, request) then return true end
+  local key = key_of(id, request)
+  if not self.at[key] then
     self.order[self.last + 1], self.last = key, self.last + 1
-    if self.last - self.first >= SEEN_MAX then
+    if self.last - self.first > SEEN_MAX then
       self.first = self.first + 1
       self.at[self.order[self.first]] = nil
       self.order[self.first] = nil
     end
   end
-  self.at[key] = now
+  self.at[key] = core.now()
   return false
 end
 
--- --- addresses --------------------------------------------------------------------------------------------------------
+-- --- addresses -------------------------------------------------------------------------------------------------------
 
 -- Ranges that only a node which listens in them may dial.
 local private_ranges = { "^127%.", "^169%.254%.", "^fe[89ab]%x:", "^::1$" }
--- Never: any, multicast, broadcast.
-local never = { "^0%.", "^2[2-5]%d%.", "^ff%x*:", "^::$" }
+-- Never: any, multicast, reserved, broadcast; and of IPv6 what begins with zeros, as it may be an IPv4 address or the
+-- loopback in another dress, or has a zone.
+local never = { "^0%.", "^22[4-9]%.", "^2[3-5]%d%.", "^ff%x*:", "^0[%x:]*:", "^::$", "^::[^1]", "^::1.", "%%" }
 
 local function in_range(ip, pattern)
   return ip:lower():find(pattern) ~= nil
@@ -50,7 +62,7 @@ end
 --- The origin's address if this node may dial it.
 function M.address(node, request)
   local ip = request.origin_ip
-  local text = ip:find(":", 1, true) and ("[%s]:%d"):format(ip, request.origin_port) or ("%s:%d"):format(ip, request.origin_port)
+  local text = (ip:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(ip, request.origin_port)
   if request.origin_port < 1024 or not core.numeric(ip) then return nil end
   for _, pattern in ipairs(never) do
     if in_range(ip, pattern) then return nil end
@@ -61,27 +73,63 @@ function M.address(node, request)
   return text
 end
 
+local function left_alone(discovery, address)
+  local till = discovery.failed[address]
+  return till ~= nil and core.now() < till
+end
+
+local function leave_alone(discovery, address, seconds)
+  local failed, now = discovery.failed, core.now()
+  for each, till in pairs(failed) do
+    if now >= till then failed[each] = nil end
+  end
+  failed[address] = now + seconds
+end
+
+--- May this address be asked for its status now? Counts it.
+function M.may_ask(node, address)
+  local discovery = core.node_state(node).discovery
+  return not left_alone(discovery, address) and discovery.asks:take "asks"
+end
+
+--- It has not answered.
+function M.silent(node, address)
+  leave_alone(core.node_state(node).discovery, address, SILENT_SECONDS)
+end
+
 --- May this address be dialled now? Counts it.
 function M.may_dial(node, address)
   local discovery = core.node_state(node).discovery
-  local failed = discovery.failed[address]
-  if failed and core.now() - failed < FAILED_SECONDS then return false end
+  if left_alone(discovery, address) or discovery.dialling >= DIALS_MAX then return false end
   return discovery.dials:take "dials"
 end
 
+--- A dial that lasts until its variable is closed.
+function M.dialling(node)
+  local discovery = core.node_state(node).discovery
+  discovery.dialling = discovery.dialling + 1
+  return setmetatable({}, {
+    __close = function()
+      discovery.dialling = discovery.dialling - 1
+    end,
+  })
+end
+
 function M.dialled(node, address, reached)
-  local failed = core.node_state(node).discovery.failed
-  for each, at in pairs(failed) do
-    if core.now() - at >= FAILED_SECONDS then failed[each] = nil end
+  local discovery = core.node_state(node).discovery
+  if reached then
+    discovery.failed[address] = nil
+  else
+    leave_alone(discovery, address, FAILED_SECONDS)
   end
-  failed[address] = not reached and core.now() or nil
 end
 
 function M.install(discovery)
   discovery.seen = setmetatable({ at = {}, order = {}, first = 0, last = 0 }, Seen)
   discovery.rates = limiter.new(REQUESTS_RATE, REQUESTS_BURST)
   discovery.dials = limiter.new(DIALS_RATE, DIALS_BURST)
-  discovery.failed = {}
+  discovery.asks = limiter.new(ASKS_RATE, ASKS_BURST)
+  discovery.failed, discovery.dialling = {}, 0
 end
 
 return M

@@ -1,5 +1,5 @@
--- random_walk.lua: k walkers instead of a flood: a request starts on k random edges and goes on by one. Few frames, at the
--- price of time and of certainty.
+-- random_walk.lua: k walkers instead of a flood: a request starts on k random edges and goes on by one. Few frames, at
+-- the price of time and of certainty.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local walk = require "chaski.discovery.walk"

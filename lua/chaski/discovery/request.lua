@@ -22,6 +22,12 @@ local function text(value, most)
   return type(value) == "string" and #value <= most
 end
 
+--- A ttl as it may be: 1..64, whatever larger number it was. nil for anything else.
+local function clamped(ttl)
+  if not math.type(ttl) or ttl < 1 or ttl ~= ttl then return nil end
+  return math.tointeger(ttl >= TTL_MAX and TTL_MAX or ttl)
+end
+
 local function names(value)
   if type(value) ~= "table" or #value > VISITED_MAX then return nil end
   local list = {}
@@ -36,9 +42,10 @@ end
 ---@return chaski.discovery.request?
 function M.parse(data)
   if type(data) ~= "table" then return nil end
-  local ttl, port, visited = math.tointeger(data.ttl), math.tointeger(data.origin_port), names(data.visited)
-  if not ttl or ttl < 1 or not visited or not port or port < 1 or port > 65535 then return nil end
-  if not text(data.origin_ip, 255) or not text(data.origin_name, 256) or not text(data.previous_node, 256) then return nil end
+  local ttl, port, visited = clamped(data.ttl), data.origin_port, names(data.visited)
+  if not ttl or not visited or math.type(port) ~= "integer" or port < 1 or port > 65535 then return nil end
+  if not text(data.origin_ip, 255) or not text(data.origin_name, 256) then return nil end
+  if not text(data.previous_node, 256) then return nil end
   if not text(data.origin_subscription, TOPIC_MAX) or data.origin_subscription == "" then return nil end
   return {
     id = text(data.discovery_id, NAME_MAX) and data.discovery_id or nil,
@@ -50,7 +57,7 @@ function M.parse(data)
     leader = text(data.leader, NAME_MAX) and data.leader or nil,
     previous_node = data.previous_node,
     visited = visited,
-    ttl = math.min(ttl, TTL_MAX),
+    ttl = ttl,
     data = data,
   }
 end
@@ -81,6 +88,15 @@ function M.new(node, search, edge, id)
     origin_id = node.id,
     leader = search.leader,
   }
+end
+
+--- Has a request without an id, which may come back after it was forgotten, been here?
+function M.went_by(node, request)
+  if request.id then return false end
+  for _, name in ipairs(request.visited) do
+    if name == node.name then return true end
+  end
+  return false
 end
 
 --- The data as it goes on from this node: unknown keys stay.

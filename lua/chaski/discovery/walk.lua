@@ -2,11 +2,16 @@
 -- first node that subscribes and has room pairs with its origin.
 -- SPDX-License-Identifier: MIT
 
+---@alias chaski.discovery.choose fun(node: chaski.node, topic: string, edges: chaski.edge[]): chaski.edge[]
+---@alias chaski.discovery.accept fun(node: chaski.node, request: chaski.discovery.request, edge: chaski.edge): boolean
+---@alias chaski.discovery.forward fun(node: chaski.node, request: table, edges: chaski.edge[]): chaski.edge[]
+---@alias chaski.discovery.on_pair fun(node: chaski.node, topic: string, edge: chaski.edge, on_pair: string)
+
 ---@class chaski.discovery.policy
----@field choose (fun(node: chaski.node, topic: string, edges: chaski.edge[]): chaski.edge[])? where my own request starts
----@field accept (fun(node: chaski.node, request: chaski.discovery.request, edge: chaski.edge): boolean)? may I pair with its origin?
----@field forward (fun(node: chaski.node, request: chaski.discovery.request, edges: chaski.edge[]): chaski.edge[])? to whom it goes on
----@field on_pair (fun(node: chaski.node, topic: string, edge: chaski.edge, on_pair: string))? a search of mine has found this edge
+---@field choose chaski.discovery.choose? where my own request starts
+---@field accept chaski.discovery.accept? may I pair with the request's origin?
+---@field forward chaski.discovery.forward? to whom it goes on
+---@field on_pair chaski.discovery.on_pair? a search of mine has found this edge
 local walk = {}
 
 function walk.choose(_, _, edges)

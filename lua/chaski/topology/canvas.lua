@@ -4,6 +4,7 @@ local text = require "chaski.topology.text"
 
 ---@class chaski.topology.canvas
 ---@field parts string[]
+---@field width number
 local Canvas = {}
 Canvas.__index = Canvas
 
@@ -65,12 +66,17 @@ function Canvas:text(x, y, s, style)
   self:add("text", attributes, s)
 end
 
+-- The size at which a line fits into the width.
+local function fitting(self, s, size)
+  return math.min(size, size * (self.width - 56) / math.max(text.width(s, size), 1))
+end
+
 --- Title and what stands below it.
 ---@param title string
 ---@param subtitle string
 function Canvas:heading(title, subtitle)
-  self:text(28, 40, title, { ["font-size"] = 21, ["font-weight"] = "bold" })
-  self:text(28, 62, subtitle, { ["font-size"] = 13, fill = Canvas.faint })
+  self:text(28, 40, title, { ["font-size"] = fitting(self, title, 21), ["font-weight"] = "bold" })
+  self:text(28, 62, subtitle, { ["font-size"] = fitting(self, subtitle, 13), fill = Canvas.faint })
 end
 
 ---@return string
@@ -84,7 +90,7 @@ end
 ---@param title string
 ---@return chaski.topology.canvas
 return function(width, height, title)
-  local self = setmetatable({ parts = {} }, Canvas)
+  local self = setmetatable({ parts = {}, width = width }, Canvas)
   local size = { width = width, height = height, xmlns = "http://www.w3.org/2000/svg", role = "img" }
   size.viewBox = ("0 0 %s %s"):format(text.number(width), text.number(height))
   put(self, '<?xml version="1.0" encoding="UTF-8"?>\n<svg', attributes_of(size), ">\n")

@@ -1,22 +1,24 @@
--- dot.lua: a topology as text for Graphviz. SPDX-License-Identifier: MIT
+-- dot.lua: a topology as text for Graphviz, its nodes where the svg has them. SPDX-License-Identifier: MIT
 local colours = require "chaski.topology.colours"
+local layout = require "chaski.topology.layout"
 local palette = require "chaski.topology.palette"
 local text = require "chaski.topology.text"
 
-local engines = { line = "neato", circle = "circo", star = "twopi", tree = "dot", grid = "neato", force = "neato" }
+local WIDTH = 1600 -- points
 
 -- A quoted string of DOT, where a backslash is an escape of labels.
 local function quoted(s)
   return '"' .. text.valid(s):gsub("\\", "\\\\"):gsub('"', '\\"') .. '"'
 end
 
-local function node_line(i, member, known)
+local function node_line(i, member, point, known)
   local fill = colours.fill(known, member)
   local style = ('fillcolor="%s", fontcolor="%s"'):format(fill, palette.on(fill))
   if member.root then style = style .. ", shape=box" end
   if member.paired then style = style .. ", peripheries=2" end
   local tooltip = quoted(table.concat(member.topics, ", "))
-  return ("  %d [label=%s, tooltip=%s, %s];"):format(i, quoted(member.name), tooltip, style)
+  local pos = text.number(point.x) .. "," .. text.number(-point.y) -- its y grows upwards
+  return ('  %d [label=%s, pos="%s!", tooltip=%s, %s];'):format(i, quoted(member.name), pos, tooltip, style)
 end
 
 local function edge_line(edge, live)
@@ -32,15 +34,16 @@ end
 ---@param seen chaski.topology.snapshot
 ---@return string
 return function(topology, seen)
-  local known = colours.of(seen.members)
+  local known, points = colours.of(seen.members), layout.place(topology.layout, topology, WIDTH)
+  local splines = #seen.edges > 160 and "line" or "true"
   local lines = {
     ("graph %s {"):format(quoted(topology.title)),
-    ("  layout=%s; overlap=false; splines=true;"):format(engines[topology.layout]),
-    '  node [shape=circle, style=filled, fontname="Helvetica"];',
+    ("  layout=neato; inputscale=72; splines=%s;"):format(splines),
+    '  node [shape=circle, style=filled, width=0.4, margin=0.03, fontname="Helvetica", fontsize=11];',
     '  edge [color="#94a3b8", fontname="Helvetica", fontsize=10];',
   }
   for i, member in ipairs(seen.members) do
-    lines[#lines + 1] = node_line(i, member, known)
+    lines[#lines + 1] = node_line(i, member, points[i], known)
   end
   for _, edge in ipairs(seen.edges) do
     lines[#lines + 1] = edge_line(edge, seen.live)

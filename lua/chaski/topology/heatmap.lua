@@ -68,7 +68,8 @@ local function measures(width, members)
   local size = n > 40 and 9 or n > 20 and 10 or 12
   local names = widest_name(members, size) + 10
   local cell = math.min(64, (width - 2 * MARGIN - names) / n)
-  return { n = n, size = size, names = names, cell = cell, x = MARGIN + names, y = TOP + names }
+  local wide = math.max(math.min(width, 640), 2 * MARGIN + names + n * cell)
+  return { n = n, size = size, cell = cell, x = MARGIN + names, y = TOP + names, width = wide }
 end
 
 local function draw_cell(canvas, m, i, j, cell, range)
@@ -113,15 +114,30 @@ local function square(fill, dot)
   end
 end
 
-local function legend_items(m, with_paths)
-  local numbers = m.cell >= 34
-  local measured = "measured by the node of the row" .. (numbers and " (bold)" or "")
-  local items = { { text = measured, draw = square(palette.shade(0.35), not numbers) } }
-  if with_paths then
+-- Which kinds of cells there are.
+local function kinds_of(m, matrix)
+  local has = {}
+  for i = 1, m.n do
+    for j = 1, m.n do
+      local cell = matrix[i][j]
+      has[cell and (cell.measured and "measured" or "sum") or i ~= j and "blank" or "itself"] = true
+    end
+  end
+  return has
+end
+
+local function legend_items(m, matrix, with_paths)
+  local has, numbers, items = kinds_of(m, matrix), m.cell >= 34, {}
+  if has.measured then
+    local words = "measured by the node of the row" .. (numbers and " (bold)" or "")
+    items[1] = { text = words, draw = square(palette.shade(0.35), not numbers) }
+  end
+  if has.sum then
     items[2] = { text = "not linked: the sum over the quickest path", draw = square(palette.shade(0.35)) }
-    items[3] = { text = "no path, or not measured", draw = square(BLANK) }
-  else
-    items[2] = { text = "not linked, or not measured", draw = square(BLANK) }
+  end
+  if has.blank then
+    local words = with_paths and "no path, or not measured" or "not linked, or not measured"
+    items[#items + 1] = { text = words, draw = square(BLANK) }
   end
   return items
 end
@@ -139,11 +155,11 @@ end
 ---@return string svg
 return function(topology, seen, given)
   local matrix, m = cells_of(seen, given.paths), measures(given.width, seen.members)
-  local range, items = range_of(matrix), legend_items(m, given.paths)
-  local inner, bottom = given.width - 2 * MARGIN, m.y + m.n * m.cell + 28
+  local range, items = range_of(matrix), legend_items(m, matrix, given.paths)
+  local inner, bottom = m.width - 2 * MARGIN, m.y + m.n * m.cell + 28
   local high = legend.height(items, inner)
   local title = given.title or "Latency: " .. topology.title
-  local canvas = new_canvas(given.width, bottom + high + (range and 50 or 10), title)
+  local canvas = new_canvas(m.width, bottom + high + (range and 50 or 10), title)
   canvas:heading(title, subtitle_of(seen))
   draw_names(canvas, m, seen.members)
   draw_matrix(canvas, m, matrix, range)

@@ -31,7 +31,8 @@ local function members_of(topology)
   local members, index = {}, {}
   for i, node in ipairs(topology.nodes) do
     local topics = node.subscriptions
-    members[i] = { name = node.name, root = node.root, topics = topics, paired = pairing(node, topics) }
+    local paired = not node.root and pairing(node, topics) or nil -- a root never pairs
+    members[i] = { name = node.name, root = node.root, topics = topics, paired = paired }
     index[node.name] = i
   end
   return members, index

@@ -101,7 +101,7 @@ function M.draw_scale(canvas, x, y, width, range, caption)
   canvas:text(x + width + 10, y + 10, caption, { ["font-size"] = 12 })
   local marks = range.max > range.min and { 0, 0.5, 1 } or { 0.5 }
   for _, share in ipairs(marks) do
-    local label = text.ms(range.min + share * (range.max - range.min)) .. " ms"
+    local label = text.ms(range.min + share * (range.max - range.min), 1) .. " ms"
     local anchor = share == 0 and "start" or share == 1 and "end" or "middle"
     canvas:text(x + share * width, y + 26, label, { ["font-size"] = 11, ["text-anchor"] = anchor, fill = canvas.faint })
   end

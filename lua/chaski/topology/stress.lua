@@ -35,7 +35,9 @@ local function relax(points, i, lengths)
       weights = weights + weight
     end
   end
-  if weights > 0 then here.x, here.y = x / weights, y / weights end
+  if weights > 0 then
+    here.x, here.y = x / weights, y / weights
+  end
 end
 
 local function stress(points, lengths)

@@ -25,7 +25,7 @@ end
 
 local function stroke_of(picture, edge)
   if not picture.seen.live then return signs.planned, 1.6 end
-  local width = picture.dense and 0.9 or 1.8
+  local width = math.max(0.8, math.min(1.8, 400 / #picture.seen.edges))
   if not picture.labelled and edge.ms then return palette.latency(edge.ms, picture.range), width end
   return edge.planned and signs.line or signs.added, width
 end

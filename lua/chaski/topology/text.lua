@@ -47,14 +47,15 @@ function M.width(s, size)
   return sum * size
 end
 
---- At most so many characters, the last an ellipsis if some were left out.
+--- At most so many characters, an ellipsis in the middle if some were left out: names often differ at their end.
 ---@param s string
 ---@param most integer
 ---@return string
 function M.shorten(s, most)
   s = M.valid(s)
   if utf8.len(s) <= most then return s end
-  return s:sub(1, utf8.offset(s, most) - 1) .. "…"
+  local tail = (most - 1) // 2
+  return s:sub(1, utf8.offset(s, most - tail) - 1) .. "…" .. s:sub(utf8.offset(s, -tail))
 end
 
 -- string.format writes the comma of some locales.
@@ -70,12 +71,13 @@ function M.number(value)
   return s == "-0" and "0" or s
 end
 
---- Milliseconds with two or three digits that matter.
+--- Milliseconds with the digits that matter.
 ---@param ms number
+---@param more integer? digits besides; default 0
 ---@return string
-function M.ms(ms)
-  if ms < 0.001 then return ms == 0 and "0" or "<0.001" end
-  return fixed(ms, ms < 0.1 and 3 or ms < 1 and 2 or ms < 10 and 1 or 0)
+function M.ms(ms, more)
+  if ms < 0.0005 then return ms == 0 and "0" or "<0.001" end
+  return fixed(ms, (ms < 0.1 and 3 or ms < 1 and 2 or ms < 10 and 1 or 0) + (more or 0))
 end
 
 --- "1 edge", "2 edges".

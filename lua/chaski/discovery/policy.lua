@@ -1,0 +1,63 @@
+-- policy.lua: what a policy of discovery says. A policy that raises, or says what cannot be, is reported and taken to
+-- refuse; what it does not say, the default says (walk.lua).
+-- SPDX-License-Identifier: MIT
+local core = require "chaski.core"
+local options = require "chaski.options"
+local walk = require "chaski.discovery.walk"
+
+local names = { "choose", "accept", "forward", "on_pair" }
+
+local M = {}
+
+--- The policy a node was given: a table, or the name of a module that is one. Raises when it is none.
+function M.resolve(policy)
+  if type(policy) == "string" then policy = require(policy) end
+  if type(policy) ~= "table" then error("chaski.node: option 'discovery': the module is no table", 4) end
+  for _, name in ipairs(names) do
+    local fn = policy[name]
+    if fn ~= nil and type(fn) ~= "function" then
+      local text = "chaski.node: option 'discovery': '%s': expected a function, got %s"
+      error(text:format(name, options.describe(fn)), 4)
+    end
+  end
+  return policy
+end
+
+local function is_cancel(err)
+  return type(err) == "table" and err.code == "cancelled"
+end
+
+--- What the policy says; nil when it raises.
+function M.ask(node, name, ...)
+  local fn = core.node_state(node).discovery.policy[name] or walk[name]
+  if not fn then return nil end
+  local ok, answer = xpcall(fn, function(err)
+    if not is_cancel(err) then core.report_error(err, "discovery policy: " .. name) end
+    return err
+  end, node, ...)
+  if ok then return answer end
+  if is_cancel(answer) then error(answer, 0) end
+  return nil
+end
+
+function M.is_edge(value)
+  local meta = type(value) == "userdata" and getmetatable(value)
+  return meta and meta.__name == "chaski.edge"
+end
+
+--- The live edges of the node among those the policy says; none when it says anything else.
+---@return chaski.edge[]
+function M.ask_edges(node, name, ...)
+  local said, edges = M.ask(node, name, ...), {}
+  if said ~= nil and type(said) ~= "table" then
+    local text = "expected a list of edges, got " .. options.describe(said)
+    core.report_error(text, "discovery policy: " .. name)
+    return edges
+  end
+  for _, edge in ipairs(said or edges) do
+    if M.is_edge(edge) and edge.node == node and edge.live then edges[#edges + 1] = edge end
+  end
+  return edges
+end
+
+return M
