@@ -44,6 +44,9 @@ typedef struct chaski_stream_events {
   void (*closed)(void *user);
 } chaski_stream_events;
 
+/* What a peer may do with a topic, where the transport knows who the peer is. */
+enum chaski_right { CHASKI_RIGHT_PUBLISH, CHASKI_RIGHT_SUBSCRIBE, CHASKI_RIGHT_RELAY };
+
 /* --- listeners ---------------------------------------------------------------------------------------------- */
 typedef struct chaski_listener_events {
   /* A connection came in. The core calls open() or close() on it before it returns. */
@@ -92,6 +95,17 @@ typedef struct chaski_transport {
    * there is none (not connected). */
   int (*peer_address)(const chaski_stream *stream, char *host, uint16_t *port);
   int (*local_address)(const chaski_stream *stream, char *host, uint16_t *port);
+
+  /* The rest of the stream functions may be NULL in a transport that does not know who its peers are. */
+  /* The verified id of the peer; valid until `closed`. NULL before the transport's own handshake is complete. */
+  const char *(*peer_id)(const chaski_stream *stream);
+  /* Why the stream failed or was refused, static text; "" when the code says it all. */
+  const char *(*detail)(const chaski_stream *stream);
+  /* May the peer (stream NULL: we ourselves) publish or subscribe to this topic, or relay what others published (topic
+   * is ignored)? */
+  bool (*may)(void *ctx, const chaski_stream *stream, enum chaski_right right, chaski_slice topic);
+  /* Is the peer still welcome (its certificate not expired or revoked since)? CHASKI_OK or a code; `detail` tells. */
+  int (*check)(chaski_stream *stream);
 
   /* Listen on ip (numeric IPv4 or IPv6, no brackets) and port (0: any free one). CHASKI_OK, or EINUSE, EACCESS,
    * EADDRNOTAVAIL, EADDRESS, EFILES, … and nothing was made. */

@@ -40,6 +40,8 @@
   X(CHASKI_EREPLACED, "replaced", "the peer started anew")                                                             \
   X(CHASKI_EPENDING, "too_many_pending", "too many connections without a handshake")                                   \
   X(CHASKI_EEDGES, "too_many_edges", "too many edges")                                                                 \
+  X(CHASKI_ETLS, "tls", "the TLS handshake or the encrypted stream failed")                                            \
+  X(CHASKI_ECERTIFICATE, "certificate", "a certificate or key is not acceptable")                                      \
   X(CHASKI_ESERIALIZE, "serialize", "the value cannot be serialised")                                                  \
   X(CHASKI_ECANCELLED, "cancelled", "cancelled")                                                                       \
   X(CHASKI_EIO, "io", "input/output error")
