@@ -98,8 +98,7 @@ static void on_closed(void *user) {
 static const chaski_udp_events udp_events = {on_datagram, on_error, on_closed};
 
 int chaski__node_udp_open(chaski_node *node, uint16_t port) {
-  const chaski_env *env = &node->loop->env;
-  int r = env->transport->udp_open(env->ctx, node->ip, port, &udp_events, node, &node->udp);
+  int r = node->transport->udp_open(node->transport_ctx, node->ip, port, &udp_events, node, &node->udp);
   if (r != CHASKI_OK) {
     node->udp = NULL;
     return r;
@@ -149,7 +148,7 @@ int chaski_node_send_datagram(chaski_node *node, chaski_slice command, chaski_sl
   put_message(&b, node, command, data);
   int r = b.failed                      ? CHASKI_ENOMEM
           : b.len > CHASKI_DATAGRAM_MAX ? CHASKI_ETOOBIG
-                                        : node->loop->env.transport->udp_send(node->udp, host, port, b.ptr, b.len);
+                                        : node->transport->udp_send(node->udp, host, port, b.ptr, b.len);
   if (r == CHASKI_OK) node->counters.datagrams_out++;
   chaski__buf_free(&b);
   return r;

@@ -71,10 +71,15 @@ static chaski_dial *wait_for(chaski_edge *edge, uint64_t timeout,
   return dial;
 }
 
+static bool same_text(const char *a, const char *b) {
+  return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
 static chaski_edge *dialling(const chaski_node *node, const chaski_address *a) {
   chaski_edge *e;
   DL_FOREACH(node->edges, e) {
-    if (e->state == EDGE_PENDING && e->dialled && e->dial_port == a->port && strcmp(e->dial_host, a->host) == 0)
+    if (e->state == EDGE_PENDING && e->dialled && e->dial_port == a->port && strcmp(e->dial_host, a->host) == 0 &&
+        same_text(e->expected, a->name))
       return e;
   }
   return NULL;
@@ -88,14 +93,15 @@ static void discard(chaski_edge *edge) {
 
 /* Start a connection. CHASKI_OK and *out: a pending edge. */
 static int start(chaski_node *node, const chaski_address *a, chaski_edge **out) {
-  const chaski_env *env = &node->loop->env;
   chaski_edge *edge = chaski__edge_new(node, true);
   if (!edge) return CHASKI_ENOMEM;
   edge->dial_port = a->port;
-  int r = chaski__set_text(&edge->dial_host, chaski_slice_str(a->host)) && chaski__link_new(edge, true) ? CHASKI_OK
-                                                                                                        : CHASKI_ENOMEM;
+  bool set = chaski__set_text(&edge->dial_host, chaski_slice_str(a->host)) &&
+             (!*a->name || chaski__set_text(&edge->expected, chaski_slice_str(a->name)));
+  int r = set && chaski__link_new(edge, true) ? CHASKI_OK : CHASKI_ENOMEM;
   if (r == CHASKI_OK)
-    r = env->transport->connect(env->ctx, a->host, a->port, &chaski__link_events, edge->link, &edge->link->stream);
+    r = node->transport->connect(node->transport_ctx, a->host, a->port, &chaski__link_events, edge->link,
+                                 &edge->link->stream);
   if (r != CHASKI_OK) discard(edge);
   *out = edge;
   return r;

@@ -27,6 +27,8 @@ void chaski_edge_release(chaski_edge *edge) {
   chaski__free(edge->ip);
   chaski__free(edge->agent);
   chaski__free(edge->dial_host);
+  chaski__free(edge->expected);
+  chaski__free(edge->forbidden);
   chaski__buf_free(&edge->report);
   chaski__free(edge);
 }
@@ -100,6 +102,10 @@ static void clear_topics(chaski_edge *edge) {
 
 static int add_topic(chaski_edge *edge, chaski_slice name) {
   if (name.len > edge->node->limits.topic_max) return CHASKI_OK; /* no frame of ours could carry it */
+  if (!chaski__peer_may(edge->link, CHASKI_RIGHT_SUBSCRIBE, name)) {
+    chaski__send_forbidden(edge->link, CHASKI_RIGHT_SUBSCRIBE, name);
+    return CHASKI_OK;
+  }
   chaski__topic *topic = chaski__topic_intern(&edge->node->topics, name);
   if (!topic) return CHASKI_ENOMEM;
   bool twice = topic->edge_count && topic->edges[topic->edge_count - 1] == edge;
@@ -331,12 +337,12 @@ void chaski_edge_dialled_address(const chaski_edge *edge, const char **host, uin
 
 int chaski_edge_local_address(const chaski_edge *edge, char *host, uint16_t *port) {
   if (!edge->link || !edge->link->stream) return CHASKI_ECLOSED;
-  return edge->link->loop->env.transport->local_address(edge->link->stream, host, port);
+  return edge->link->transport->local_address(edge->link->stream, host, port);
 }
 
 int chaski_edge_remote_address(const chaski_edge *edge, char *host, uint16_t *port) {
   if (!edge->link || !edge->link->stream) return CHASKI_ECLOSED;
-  return edge->link->loop->env.transport->peer_address(edge->link->stream, host, port);
+  return edge->link->transport->peer_address(edge->link->stream, host, port);
 }
 
 const chaski_latency *chaski_edge_latency(const chaski_edge *edge) {
@@ -365,11 +371,11 @@ const chaski_counters *chaski_edge_counters(const chaski_edge *edge) {
 
 void chaski_edge_pause(chaski_edge *edge) {
   if (!edge->link || edge->link->pauses++) return;
-  edge->link->loop->env.transport->pause(edge->link->stream);
+  edge->link->transport->pause(edge->link->stream);
 }
 
 void chaski_edge_resume(chaski_edge *edge) {
   if (!edge->link || !edge->link->pauses || --edge->link->pauses) return;
   chaski__link_forgive(edge->link);
-  edge->link->loop->env.transport->resume(edge->link->stream);
+  edge->link->transport->resume(edge->link->stream);
 }

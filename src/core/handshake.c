@@ -95,7 +95,7 @@ static void advertised(const chaski__link *link, char host[CHASKI_HOST_MAX]) {
   const char *fixed = node->advertise ? node->advertise : chaski_address_is_any(node->ip) ? NULL : node->ip;
   if (fixed)
     memcpy(host, fixed, strlen(fixed) + 1);
-  else if (link->loop->env.transport->local_address(link->stream, host, &port) != CHASKI_OK)
+  else if (link->transport->local_address(link->stream, host, &port) != CHASKI_OK)
     memcpy(host, node->ip, strlen(node->ip) + 1);
 }
 
@@ -199,12 +199,11 @@ static bool settle(chaski__link *link) {
 
 /* Who paused the edge has paused it still; what comes on the old link until its end is little. */
 static void move_pauses(chaski__link *from, chaski__link *to) {
-  const chaski_transport *t = to->loop->env.transport;
   to->pauses = from->pauses;
   from->pauses = 0;
   if (!to->pauses) return;
-  t->resume(from->stream);
-  t->pause(to->stream);
+  from->transport->resume(from->stream);
+  to->transport->pause(to->stream);
 }
 
 /* The edge that is live keeps its place and carries on over the new link. */
@@ -254,6 +253,7 @@ static void maybe_live(chaski__link *link) {
   chaski__link_set_live(link);
   chaski__log(link->node, CHASKI_LOG_INFO, "edge to %s at %s:%u is live", edge->name, edge->ip, edge->port);
   if (edge->protocol) chaski__send_subscriptions(link->node, edge);
+  if (edge->forbidden) chaski__send_forbidden(link, CHASKI_RIGHT_SUBSCRIBE, chaski_slice_str(edge->forbidden));
   if (link->node->events.edge_live) link->node->events.edge_live(link->node->user, edge);
   if (edge->state == EDGE_LIVE) chaski__dials_end(edge, CHASKI_OK, edge, "");
   if (edge->link == link) chaski__receive_report(link);
@@ -317,11 +317,14 @@ static void goodbye(chaski__link *link) {
 static void receive_new(chaski__link *link, const chaski__mp_field *f, chaski_slice id, bool response,
                         const chaski__mp_field *bye) {
   uint64_t origin, number;
+  const char *mismatch;
   bool ours = chaski_uuid_parse(id, &origin, &number) && origin == link->node->control_origin;
   if (ours || (f[F_ID].present && chaski_slice_equal(f[F_ID].value.bytes, chaski_slice_str(link->node->id)))) {
     fail_self(link, ours ? number : 0);
   } else if (!link->sent_back && !announce(link->edge, f)) {
     broken(link, "handshake: bad id");
+  } else if ((mismatch = chaski__peer_mismatch(link, chaski_slice_str(chaski_edge_id(link->edge))))) {
+    chaski__link_fail(link, CHASKI_ECERTIFICATE, mismatch);
   } else if (response && (link->dialled || link->sent_back)) {
     refused(link, bye);
   } else if (link->sent_back) {
@@ -408,6 +411,11 @@ static void receive_back(chaski__link *link, const chaski_message *m) {
   }
   link->handshake = 0;
   link->got_back = true;
+  wrong = chaski__peer_mismatch(link, f[F_NAME].value.bytes);
+  if (wrong) {
+    chaski__link_fail(link, CHASKI_ECERTIFICATE, wrong);
+    return;
+  }
   wrong = chaski__edge_identify(link->edge, &f[F_NAME], &f[F_IP], &f[F_PORT], &f[F_SUBSCRIPTIONS]);
   if (wrong)
     broken(link, wrong);

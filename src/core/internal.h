@@ -49,9 +49,10 @@ enum chaski__link_state {
 
 struct chaski__link {
   chaski_loop *loop;
-  chaski_node *node;     /* lives as long as any of its links */
-  chaski_edge *edge;     /* held */
-  chaski_stream *stream; /* NULL once closed */
+  chaski_node *node;                 /* lives as long as any of its links */
+  chaski_edge *edge;                 /* held */
+  const chaski_transport *transport; /* the stream's; the node's may be another one by now */
+  chaski_stream *stream;             /* NULL once closed */
   enum chaski__link_state state;
   bool dialled;
   bool waiting;   /* a part of the outbox is borrowed by the transport */
@@ -113,6 +114,7 @@ struct chaski_edge {
   const char *detail;
   uint64_t number, start, frame_max;
   char *name, *id, *ip, *agent, *dial_host; /* NULL: "" */
+  char *expected;                           /* the name connect was given; NULL: any */
   chaski_latency latency;
   chaski_counters counters;
   chaski__ping *pings;
@@ -121,8 +123,10 @@ struct chaski_edge {
   chaski__buf report; /* dialling: data of the report_paired that goes first; accepted: the frame that came early */
   chaski__topic **topics;
   uint32_t topic_count;
-  uint64_t told;     /* hash of what the peer last told of itself */
-  chaski_timer tell; /* its end is told at the next turn; holds the edge meanwhile */
+  char *forbidden;         /* a topic the peer announced and may not have, until it can be told; NULL: none */
+  uint64_t forbidden_told; /* ns: when the peer was last told of a refusal */
+  uint64_t told;           /* hash of what the peer last told of itself */
+  chaski_timer tell;       /* its end is told at the next turn; holds the edge meanwhile */
   void *user;
   chaski_edge *prev, *next; /* in node->edges */
 };
@@ -156,6 +160,8 @@ enum chaski__node_state { NODE_IDLE, NODE_RUNNING, NODE_STOPPING };
 
 struct chaski_node {
   chaski_loop *loop;
+  const chaski_transport *transport; /* the environment's, or what it was given */
+  void *transport_ctx;
   chaski_node_events events;
   void *user;
   char *name, *id, *ip, *advertise;
@@ -255,6 +261,16 @@ bool chaski__is_protocol_command(chaski_slice command);
 
 /* The report_paired that came before the handshake was complete, now that the edge is live. */
 void chaski__receive_report(chaski__link *link);
+
+/* --- rights.c ----------------------------------------------------------------------------------------------- */
+/* The handshake of a peer whose transport vouches for it names `id`. NULL, or what is wrong (static). */
+const char *chaski__peer_mismatch(const chaski__link *link, chaski_slice id);
+bool chaski__we_may(const chaski_node *node, enum chaski_right right, chaski_slice topic);
+bool chaski__peer_may(const chaski__link *link, enum chaski_right right, chaski_slice topic);
+bool chaski__may_receive(chaski__link *link, const chaski_message *m); /* else it was refused, and the peer told */
+/* Tell the peer that we did not do what it asked for; at most once a second. */
+void chaski__send_forbidden(chaski__link *link, enum chaski_right right, chaski_slice topic);
+void chaski__receive_forbidden(chaski__link *link, const chaski_message *m);
 
 /* --- datagram.c --------------------------------------------------------------------------------------------- */
 int chaski__node_udp_open(chaski_node *node, uint16_t port);

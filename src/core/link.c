@@ -6,7 +6,7 @@
 #define LAG CHASKI_S /* a timer this late says that we slept, not that the peer is dead */
 
 static const chaski_transport *transport_of(const chaski__link *link) {
-  return link->loop->env.transport;
+  return link->transport;
 }
 
 static void tick(chaski_timer *t);
@@ -16,6 +16,7 @@ chaski__link *chaski__link_new(chaski_edge *edge, bool dialled) {
   if (!link) return NULL;
   chaski_node *node = edge->node;
   *link = (chaski__link){.loop = node->loop, .node = node, .edge = edge, .dialled = dialled, .heard = node->loop->now};
+  link->transport = node->transport;
   link->state = dialled ? LINK_DIALLING : LINK_NEW;
   chaski_frame_decoder_init(&link->decoder, (uint32_t)node->limits.topic_max, (uint32_t)node->limits.preauth_max);
   chaski__outbox_init(&link->out);
@@ -153,6 +154,11 @@ static void on_data(void *user, const uint8_t *bytes, size_t len) {
     note_frame(link, completed);
 }
 
+/* Why the stream failed, in the transport's words. */
+static const char *detail_of(const chaski__link *link) {
+  return link->stream && transport_of(link)->detail ? transport_of(link)->detail(link->stream) : "";
+}
+
 static void on_end(void *user, int status) {
   chaski__link *link = user;
   chaski__loop_touch(link->loop);
@@ -162,7 +168,7 @@ static void on_end(void *user, int status) {
   } else if (status == CHASKI_OK && chaski_frame_pending(&link->decoder)) {
     chaski__link_fail(link, CHASKI_ETRUNCATED, "");
   } else {
-    chaski__link_fail(link, status == CHASKI_OK ? CHASKI_ELOST : status, "");
+    chaski__link_fail(link, status == CHASKI_OK ? CHASKI_ELOST : status, detail_of(link));
   }
 }
 
@@ -174,7 +180,7 @@ static void on_connected(void *user, int status) {
     link->state = LINK_NEW;
     status = chaski__handshake_start(link);
   }
-  if (status != CHASKI_OK) chaski__link_fail(link, status, "");
+  if (status != CHASKI_OK) chaski__link_fail(link, status, detail_of(link));
 }
 
 static void on_closed(void *user) {

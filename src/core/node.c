@@ -58,6 +58,8 @@ static bool build(chaski_node *node, const chaski_node_options *o) {
   node->propagation = o->propagation;
   node->keep_alive = o->keep_alive;
   node->with_udp = o->udp;
+  node->transport = node->loop->env.transport;
+  node->transport_ctx = node->loop->env.ctx;
   node->ttl = o->ttl ? o->ttl : CHASKI_TTL_MAX;
   node->overflow = o->overflow;
   chaski_timer_init(&node->stop_timer, on_stop_timer);
@@ -116,6 +118,33 @@ int chaski_node_new(chaski_loop *loop, const chaski_node_options *options, const
   return CHASKI_OK;
 }
 
+static int set_identity(chaski_node *node, const char *identity) {
+  chaski_slice text = chaski_slice_str(identity);
+  if (!text.len || text.len > CHASKI_ID_MAX || text.len > CHASKI_NAME_MAX) return CHASKI_EINVAL;
+  return chaski__set_text(&node->id, text) && chaski__set_text(&node->name, text) ? CHASKI_OK : CHASKI_ENOMEM;
+}
+
+int chaski_node_set_transport(chaski_node *node, const chaski_transport *transport, void *ctx, const char *identity) {
+  if (node->state != NODE_IDLE || node->links || node->handles) return CHASKI_ELIVE;
+  int r = identity ? set_identity(node, identity) : CHASKI_OK;
+  if (r != CHASKI_OK) return r;
+  node->transport = transport ? transport : node->loop->env.transport;
+  node->transport_ctx = transport ? ctx : node->loop->env.ctx;
+  return CHASKI_OK;
+}
+
+void chaski_node_recheck(chaski_node *node) {
+  chaski_edge *e, *next;
+  DL_FOREACH_SAFE(node->edges, e, next) {
+    const chaski__link *l = e->link;
+    if (e->state != EDGE_LIVE || !l->stream || !l->transport->check) continue;
+    if (l->transport->check(l->stream) == CHASKI_OK) continue;
+    const char *why = l->transport->detail ? l->transport->detail(l->stream) : "";
+    chaski__link_close(e->link);
+    chaski__edge_end_later(e, CHASKI_ECERTIFICATE, why);
+  }
+}
+
 /* --- accepting ---------------------------------------------------------------------------------------------- */
 static bool is_loopback(const char *ip) {
   return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0;
@@ -148,7 +177,7 @@ static void make_room(chaski_node *node, const char *ip) {
 
 static void on_accept(void *user, chaski_stream *stream) {
   chaski_node *node = user;
-  const chaski_transport *t = node->loop->env.transport;
+  const chaski_transport *t = node->transport;
   char host[CHASKI_HOST_MAX];
   uint16_t port = 0;
   chaski__loop_touch(node->loop);
@@ -196,7 +225,7 @@ static void on_listener_closed(void *user) {
 static const chaski_listener_events listener_events = {on_accept, on_listener_error, on_listener_closed};
 
 static void close_sockets(chaski_node *node) {
-  const chaski_transport *t = node->loop->env.transport;
+  const chaski_transport *t = node->transport;
   if (node->listener) t->listener_close(node->listener);
   if (node->udp) t->udp_close(node->udp);
   node->listener = NULL;
@@ -205,14 +234,15 @@ static void close_sockets(chaski_node *node) {
 
 /* The listener and, on the same number, the datagram socket: both or nothing. */
 static int listen_on(chaski_node *node, uint16_t port) {
-  const chaski_env *env = &node->loop->env;
-  int r = env->transport->listen(env->ctx, node->ip, port, &listener_events, node, &node->listener);
+  int r = node->transport->listen(node->transport_ctx, node->ip, port, &listener_events, node, &node->listener);
   if (r != CHASKI_OK) {
     node->listener = NULL;
     return r;
   }
   node->handles++;
-  if (node->with_udp) r = chaski__node_udp_open(node, env->transport->listener_port(node->listener));
+  if (node->with_udp && node->transport->udp_open)
+    r = chaski__node_udp_open(node, node->transport->listener_port(node->listener));
+  if (r == CHASKI_EFORBIDDEN) r = CHASKI_OK; /* a transport that has no datagrams: TLS */
   if (r != CHASKI_OK) close_sockets(node);
   return r;
 }
@@ -232,7 +262,7 @@ int chaski_node_run(chaski_node *node) {
   if (node->state == NODE_STOPPING) return CHASKI_ESTOPPED;
   int r = listen_somewhere(node);
   if (r != CHASKI_OK) return r;
-  node->port = node->loop->env.transport->listener_port(node->listener);
+  node->port = node->transport->listener_port(node->listener);
   node->state = NODE_RUNNING;
   if (node->udp && node->events.udp) chaski_timer_start(node->loop, &node->udp_timer, 0);
   chaski__log(node, CHASKI_LOG_INFO, "listening on %s:%u", node->ip, node->port);

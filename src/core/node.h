@@ -67,6 +67,9 @@ typedef struct chaski_node_events {
   /* A frame accepted or received is not delivered to this edge (EFULL, ESLOW, ELOST, ETOOBIG, …) or to nobody (edge
    * NULL). message may be incomplete: topic and uuid are set (empty when unknown). */
   void (*undelivered)(void *user, chaski_edge *edge, const chaski_message *message, int reason);
+  /* The peer let us know that it refused something of ours: publishing or subscribing to this topic is not our right.
+   */
+  void (*forbidden)(void *user, chaski_edge *edge, enum chaski_right right, chaski_slice topic);
   /* A datagram has come (at most CHASKI_DATAGRAM_MAX bytes, within the rate limits, a valid message). host is numeric.
    * All is valid during the call; message->frame is empty. */
   void (*datagram)(void *user, const char *host, uint16_t port, const chaski_message *message);
@@ -93,6 +96,14 @@ int chaski_node_run(chaski_node *node);
  * too. */
 void chaski_node_stop(chaski_node *node, uint64_t deadline);
 bool chaski_node_running(const chaski_node *node);
+
+/* Listen and dial over this transport from the next run on (NULL: the environment's); ctx goes to its functions and
+ * must outlive the node or the next set. identity, unless NULL, becomes the node's id and its name: what a transport
+ * vouches for. CHASKI_OK; ELIVE while the node is running; EINVAL (identity); ENOMEM. */
+int chaski_node_set_transport(chaski_node *node, const chaski_transport *transport, void *ctx, const char *identity);
+/* Ask the transport again whether the peers of the live edges are welcome; edges of those that are not end with
+ * ECERTIFICATE, told at the next turn. */
+void chaski_node_recheck(chaski_node *node);
 
 const char *chaski_node_name(const chaski_node *node);
 const char *chaski_node_id(const chaski_node *node);
@@ -123,6 +134,7 @@ typedef struct chaski_counters {
   uint64_t unknown;     /* commands nobody handles */
   uint64_t ignored;     /* answers to nothing we asked (an unknown pong, a second handshake_back) */
   uint64_t no_interest; /* own messages that no edge wanted */
+  uint64_t forbidden;   /* messages refused because their sender may not publish to the topic */
   uint64_t dropped;     /* copies not queued: the edge's queue was at its hard mark */
   uint64_t lost;        /* frames that were queued or in flight when their edge ended */
   uint64_t malformed;   /* edges closed for a malformed frame */
@@ -134,7 +146,7 @@ const chaski_counters *chaski_node_counters(const chaski_node *node);
 /* --- subscriptions and commands ----------------------------------------------------------------------------- */
 /* Subscribe to a topic (1..topic_max bytes of text); several subscriptions to one topic all get each message, in the
  * order they were made. On a root the topic "@" takes every message that no other subscription of the node took. Peers
- * are told when a topic is new. CHASKI_OK, ENOMEM, EINVAL, ETOOBIG. */
+ * are told when a topic is new. CHASKI_OK, ENOMEM, EINVAL, ETOOBIG, EFORBIDDEN (our certificate does not allow it). */
 int chaski_node_subscribe(chaski_node *node, chaski_slice topic, void *sub_user, chaski_subscription **out);
 /* Remove it; allowed inside its own message upcall. */
 void chaski_subscription_remove(chaski_subscription *sub);

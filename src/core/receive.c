@@ -20,6 +20,7 @@ static const protocol_command protocol_commands[] = {
     {"ping", chaski__ping_receive, true},
     {"pong", chaski__pong_receive, true},
     {"subscriptions", chaski__receive_subscriptions, false},
+    {"forbidden", chaski__receive_forbidden, false},
 };
 
 static const protocol_command *protocol_command_of(chaski_slice command) {
@@ -122,6 +123,7 @@ static void receive_message(chaski__link *link, chaski__topic *topic, const chas
     node->counters.unwanted++;
     return;
   }
+  if (link->transport->may && !chaski__may_receive(link, m)) return;
   if (!is_new(link, m)) return;
   if (relay) chaski__relay(node, m, link->edge, topic);
   if (wanted) deliver_or_catch(link, topic, m);

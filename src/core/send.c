@@ -96,7 +96,7 @@ void chaski__notices_drop(chaski_node *node) {
 size_t chaski__edge_queued(const chaski_edge *edge) {
   const chaski__link *link = edge->link;
   if (!link) return 0;
-  return link->out.bytes + (link->stream ? link->loop->env.transport->queued(link->stream) : 0);
+  return link->out.bytes + (link->stream ? link->transport->queued(link->stream) : 0);
 }
 
 /* The time for progress counts from here, however long the link was idle before. */
@@ -173,11 +173,16 @@ static void enqueue(chaski_edge *edge, void *ctx) {
 }
 
 /* --- choosing the edges ------------------------------------------------------------------------------------- */
+/* An edge that takes all is not sent what its peer may not subscribe to. */
+static bool may_get(const chaski_edge *edge, chaski_slice topic) {
+  return !edge->link->transport->may || chaski__peer_may(edge->link, CHASKI_RIGHT_SUBSCRIBE, topic);
+}
+
 /* Call fn for each live edge but `from` that wants the topic: those that take all, and those that announced it. */
-static void each_wanting(chaski_node *node, const chaski__topic *topic, const chaski_edge *from,
+static void each_wanting(chaski_node *node, const chaski__topic *topic, chaski_slice name, const chaski_edge *from,
                          void (*fn)(chaski_edge *edge, void *ctx), void *ctx) {
   for (size_t i = 0; i < node->taker_count; i++)
-    if (node->takers[i] != from) fn(node->takers[i], ctx);
+    if (node->takers[i] != from && may_get(node->takers[i], name)) fn(node->takers[i], ctx);
   for (uint32_t i = 0; topic && i < topic->edge_count; i++) {
     chaski_edge *e = topic->edges[i];
     if (e->state == EDGE_LIVE && !e->taker && e != from) fn(e, ctx);
@@ -212,7 +217,7 @@ static void send_to(chaski_node *node, const chaski__topic *topic, chaski_edge *
   if (only)
     enqueue(only, o);
   else
-    each_wanting(node, topic, NULL, enqueue, o);
+    each_wanting(node, topic, o->topic, NULL, enqueue, o);
 }
 
 static int accept(chaski_node *node, outgoing *o, bool wanted) {
@@ -226,13 +231,14 @@ static int accept(chaski_node *node, outgoing *o, bool wanted) {
 int chaski_node_publish(chaski_node *node, chaski_slice topic, chaski_slice data, chaski_edge *edge, uint8_t ttl,
                         char *uuid_out) {
   int r = check_publish(node, topic, data, edge);
+  if (r == CHASKI_OK && !chaski__we_may(node, CHASKI_RIGHT_PUBLISH, topic)) r = CHASKI_EFORBIDDEN;
   if (r != CHASKI_OK) return r;
   const chaski__topic *known = chaski__topic_find(&node->topics, topic);
   audience a = {0};
   if (edge)
     count_open(edge, &a);
   else
-    each_wanting(node, known, NULL, count_open, &a);
+    each_wanting(node, known, topic, NULL, count_open, &a);
   if (blocked(node, &a)) {
     node->want_drain = true;
     CHASKI__HIT(node, queue_high);
@@ -314,7 +320,7 @@ static bool is_for_all(const chaski_message *m) {
 static void each_taking(chaski_node *node, const chaski_message *m, const chaski__topic *topic, const chaski_edge *from,
                         void (*fn)(chaski_edge *edge, void *ctx), void *ctx) {
   if (!is_for_all(m)) {
-    each_wanting(node, topic, from, fn, ctx);
+    each_wanting(node, topic, m->topic, from, fn, ctx);
     return;
   }
   for (size_t i = 0; i < node->live_count; i++)

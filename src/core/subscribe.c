@@ -11,6 +11,7 @@ static void changed(chaski_node *node) {
 int chaski_node_subscribe(chaski_node *node, chaski_slice name, void *sub_user, chaski_subscription **out) {
   if (!name.len) return CHASKI_EINVAL;
   if (name.len + 3 > node->limits.topic_max) return CHASKI_ETOOBIG;
+  if (!chaski__we_may(node, CHASKI_RIGHT_SUBSCRIBE, name)) return CHASKI_EFORBIDDEN;
   chaski_subscription *s = chaski__calloc(1, sizeof *s);
   chaski__topic *topic = s ? chaski__topic_intern(&node->topics, name) : NULL;
   if (!topic) {

@@ -71,7 +71,7 @@ local function search_again(node, topic)
   end
   if #node.edges == 0 or state.discovery.searches[topic] then return end
   do
-    local _ <close> = state.discovery_module.search(node, topic, { on_pair = "none", edges = node.edges })
+    local _ <close> = state.discovery_module.search(node, topic, { on_pair = "none", edges = node.edges, again = true })
     core.sleep(SEARCH_TIMEOUT)
   end
   if visit and visit.live and not visit.paired and way.on_pair == "disconnect" then visit:close() end

@@ -54,8 +54,9 @@ end
 --- Begin a search for topic; it is stopped where its variable, or search.stop, is closed.
 function M.search(node, topic, given)
   local state = core.node_state(node)
-  local search = setmetatable({ topic = topic, on_pair = given.on_pair, start = given.start, sent = 0 }, {
-    __close = function(search)
+  local search = { topic = topic, on_pair = given.on_pair, start = given.start, again = given.again, sent = 0 }
+  setmetatable(search, {
+    __close = function()
       stop_search(node, search)
     end,
   })
@@ -242,7 +243,9 @@ local function willing(node, request, from)
   if node.root or not core.subscribed(node, request.topic) then return false end
   local searches = core.node_state(node).discovery.searches
   if not node:paired_for(request.topic) and not searches[request.topic] then return false end
-  if request.leader and request.leader == group.leader(node, request.topic) then return false end
+  local leader = group.leader(node, request.topic)
+  if request.leader == leader then return false end
+  request.meeting = request.again and leader == node.id
   return policies.ask(node, "accept", request, from) == true
 end
 
@@ -289,15 +292,15 @@ local function remember(node, topic, list)
 end
 
 --- A bystander remembers who searched a topic lately, and tells its neighbour who searches it now: so two that come to
---- the same root one after the other meet all the same.
+--- the same root, or to roots that know each other, one after the other meet all the same.
 local function replay(node, request, edge)
   local list, now = core.node_state(node).discovery.remembered[request.topic] or {}, core.now()
-  local fresh = { { request = request, at = now, origin = request.origin_id } }
+  local fresh, neighbour = { { request = request, at = now } }, edge.id == request.origin_id
   for _, each in ipairs(list) do
-    local known = each.origin == request.origin_id
+    local known = each.request.origin_id == request.origin_id
     if not known and now - each.at < REPLAY_SECONDS and #fresh < REPLAYED_MAX then
       fresh[#fresh + 1] = each
-      if each.request.ttl > 1 then
+      if neighbour and each.request.ttl > 1 and each.request.leader ~= request.leader then
         core.write(node, "discovery", requests.forwarded(node, each.request), { edge = edge })
       end
     end
@@ -319,7 +322,7 @@ local function receive_discovery(node, data, edge, size)
     core.spawn_in(node, "discovery", pair_with, node, request)
     return
   end
-  if request.origin_id and edge.id == request.origin_id then replay(node, request, edge) end
+  if request.origin_id then replay(node, request, edge) end
   forward(node, request, edge)
 end
 

@@ -1,8 +1,12 @@
--- nearest.lua: a latency-preferring policy: a request goes on over the nearer half of the edges only, two at least.
+-- nearest.lua: a latency-preferring policy: a request goes on over the nearer half of the edges only, two at least; one
+-- that starts anew, over all.
 -- SPDX-License-Identifier: MIT
 local walk = require "chaski.discovery.walk"
 
-local function nearer_half(_, _, edges)
+local AGAIN = 1 -- seconds
+
+local function nearer_half(_, request, edges)
+  if request.again then return edges end
   local near = table.move(edges, 1, #edges, 1, {})
   table.sort(near, function(a, b)
     if a.latency ~= b.latency then return a.latency < b.latency end
@@ -12,4 +16,4 @@ local function nearer_half(_, _, edges)
 end
 
 ---@type chaski.discovery.policy
-return { choose = walk.choose, accept = walk.accept, forward = nearer_half }
+return { choose = walk.choose, accept = walk.accept, forward = nearer_half, again = AGAIN }

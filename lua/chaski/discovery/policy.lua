@@ -7,6 +7,8 @@ local walk = require "chaski.discovery.walk"
 
 local names = { "choose", "accept", "forward", "on_pair" }
 
+local seconds = options.seconds(0.1, 1e9)
+
 local M = {}
 
 --- The policy a node was given: a table, or the name of a module that is one. Raises when it is none.
@@ -20,6 +22,7 @@ function M.resolve(policy)
       error(text:format(name, options.describe(fn)), 4)
     end
   end
+  if policy.again ~= nil then options.expect("chaski.node", "option 'discovery': 'again'", seconds, policy.again, 4) end
   return policy
 end
 

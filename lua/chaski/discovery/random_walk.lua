@@ -1,8 +1,11 @@
--- random_walk.lua: k walkers instead of a flood: a request starts on k random edges and goes on by one. Few frames, at
--- the price of time and of certainty.
+-- random_walk.lua: k walkers instead of a flood: a request starts on k random edges and goes on by one. Walkers get lost
+-- where others have been and in dead ends, so new ones set out until somebody is found. Few frames where many share the
+-- topic, at the price of time where few do.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local walk = require "chaski.discovery.walk"
+
+local AGAIN = 0.5 -- seconds
 
 local function some(edges, k)
   local left, taken = table.move(edges, 1, #edges, 1, {}), {}
@@ -24,6 +27,7 @@ local function random_walk(k)
     forward = function(_, _, edges)
       return some(edges, 1)
     end,
+    again = AGAIN,
   }
 end
 

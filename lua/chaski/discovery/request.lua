@@ -12,6 +12,8 @@ local TTL_MAX, VISITED_MAX, NAME_MAX, TOPIC_MAX = 64, 64, 64, 256 -- RELIABILITY
 ---@field origin_name string
 ---@field origin_id string? node id of the origin
 ---@field leader string? id of the leader of the origin's group
+---@field again boolean the origin has searched before
+---@field meeting boolean? it has, and this node leads a group of the topic that is not the origin's
 ---@field previous_node string
 ---@field visited string[] names, the first the origin's
 ---@field ttl integer 1..64
@@ -55,6 +57,7 @@ function M.parse(data)
     origin_name = data.origin_name,
     origin_id = text(data.origin_id, NAME_MAX) and data.origin_id or nil,
     leader = text(data.leader, NAME_MAX) and data.leader or nil,
+    again = data.again == true,
     previous_node = data.previous_node,
     visited = visited,
     ttl = ttl,
@@ -87,6 +90,7 @@ function M.new(node, search, edge, id)
     discovery_id = id,
     origin_id = node.id,
     leader = search.leader,
+    again = search.again,
   }
 end
 

@@ -12,6 +12,7 @@
 ---@field accept chaski.discovery.accept? may I pair with the request's origin?
 ---@field forward chaski.discovery.forward? to whom it goes on
 ---@field on_pair chaski.discovery.on_pair? a search of mine has found this edge
+---@field again number? seconds after which a request of mine that nobody has answered starts anew; else it does not
 local walk = {}
 
 function walk.choose(_, _, edges)
@@ -23,7 +24,7 @@ function walk.accept(node, request)
   for _, edge in ipairs(node.edges) do
     if edge:is_subscribed(request.topic) then sharing = sharing + 1 end
   end
-  return sharing < node.max_connections
+  return sharing < node.max_connections or request.meeting -- else a group of full members would stay apart for ever
 end
 
 function walk.forward(_, _, edges)
