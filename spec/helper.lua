@@ -61,7 +61,9 @@ end
 local expected = 0
 
 --- This test makes n handlers, callbacks or tasks fail; without this, a logged error fails the test.
-function helper.expect_errors(n) expected = n end
+function helper.expect_errors(n)
+  expected = n
+end
 
 -- Stops the loop when handles of the test's own keep it going for ever.
 local function watchdog(seconds)
@@ -155,7 +157,9 @@ end
 --- Wait until standard output (or `field` "err") contains the plain text.
 function Process:expect(text, field)
   field = field or "out"
-  self:until_(function() return self[field]:find(text, 1, true) or self.over end, ("no '%s'"):format(text))
+  self:until_(function()
+    return self[field]:find(text, 1, true) or self.over
+  end, ("no '%s'"):format(text))
   if not self[field]:find(text, 1, true) then
     error(("%s: ended without '%s'\nstdout: %s\nstderr: %s"):format(self.name, text, self.out, self.err), 0)
   end
@@ -163,7 +167,9 @@ end
 
 --- Wait for its end; returns the process: code, signal, out, err.
 function Process:wait()
-  self:until_(function() return self.over and self.open == 0 end, "no end")
+  self:until_(function()
+    return self.over and self.open == 0
+  end, "no end")
   return self
 end
 
@@ -196,7 +202,9 @@ function helper.start(args, options)
 end
 
 --- run(args [, options]) -> the ended process: code, signal, out, err.
-function helper.run(args, options) return helper.start(args, options):wait() end
+function helper.run(args, options)
+  return helper.start(args, options):wait()
+end
 
 --- The path of a file with this content in a folder of this run's own; removed by helper.clean.
 function helper.file(content, name)

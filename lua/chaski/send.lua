@@ -73,9 +73,7 @@ end
 --- The value of bytes, by the node's deserializer or chaski.unpack; the bytes themselves, and the error, when that
 --- fails.
 function methods:deserializer(bytes)
-  if type(bytes) ~= "string" then
-    error(("node:deserializer: expected a string, got %s"):format(type(bytes)), 2)
-  end
+  if type(bytes) ~= "string" then error(("node:deserializer: expected a string, got %s"):format(type(bytes)), 2) end
   local own = core.node_state(self).options.deserializer
   local ok, value, err = pcall(own or core.unpack, bytes)
   if ok and (own or not err) then return value end

@@ -22,7 +22,9 @@ task.in_task = core.in_task
 local Every = { __name = "chaski.every" }
 Every.__index = Every
 
-function Every:__tostring() return ("every %g s%s"):format(self.seconds, self.removed and " (removed)" or "") end
+function Every:__tostring()
+  return ("every %g s%s"):format(self.seconds, self.removed and " (removed)" or "")
+end
 
 --- No further call; one that has begun goes on.
 function Every:remove()
@@ -45,9 +47,7 @@ end
 -- over when the next is due takes its place. An error is logged and ends that call only.
 function task.every(seconds, fn, ...)
   local positive = math.type(seconds) and seconds > 0 -- false for NaN
-  if not positive then
-    error("every: seconds (argument 1) must be a number above 0", 2)
-  end
+  if not positive then error("every: seconds (argument 1) must be a number above 0", 2) end
   if type(fn) ~= "function" then error("every: fn (argument 2) must be a function, got " .. type(fn), 2) end
   local every = setmetatable({ seconds = seconds, removed = false }, Every)
   every.task = core.spawn(tick, every, fn, ...)

@@ -1,5 +1,5 @@
--- exactly_once.lua [COUNT]: a ring of 3 and a full mesh of 6 nodes in one process, propagation on, every node publishing
--- COUNT (100 000) messages as fast as publish lets it. Each handler must get each message of the others exactly once,
+-- exactly_once.lua [COUNT]: a ring of 3 and a full mesh of 6 nodes in one process, propagation on, every node
+-- publishing COUNT (100 000) messages as fast as publish lets it. Each handler must get each message of the others exactly once,
 -- in order of each origin, and none of its own. Exit 1 if not.
 local chaski = require "chaski"
 
@@ -53,14 +53,18 @@ local function publish_all(nodes)
       end
     end)
   end
-  for _, task in ipairs(tasks) do assert(task:join(600)) end
+  for _, task in ipairs(tasks) do
+    assert(task:join(600))
+  end
 end
 
 local function wait_for_all(nodes)
   local expected = (#nodes - 1) * count
   for _ = 1, 6000 do
     local done = true
-    for _, each in ipairs(nodes) do done = done and each.total() >= expected end
+    for _, each in ipairs(nodes) do
+      done = done and each.total() >= expected
+    end
     if done then return end
     chaski.sleep(0.05)
   end
@@ -68,7 +72,9 @@ end
 
 local function run(shape, n, full)
   local nodes = {}
-  for i = 1, n do nodes[i] = counting_node(("n%d"):format(i)) end
+  for i = 1, n do
+    nodes[i] = counting_node(("n%d"):format(i))
+  end
   link(nodes, full)
   local started = os.clock()
   publish_all(nodes)
@@ -85,8 +91,16 @@ local function run(shape, n, full)
     assert(each.node:stop())
   end
   check(delivered == n * (n - 1) * count, "delivered %d of %d", delivered, n * (n - 1) * count)
-  print(("%s of %d: %d messages published, %d delivered, %d copies dropped, %.1f s of CPU"):format(
-    shape, n, n * count, delivered, duplicates, os.clock() - started))
+  print(
+    ("%s of %d: %d messages published, %d delivered, %d copies dropped, %.1f s of CPU"):format(
+      shape,
+      n,
+      n * count,
+      delivered,
+      duplicates,
+      os.clock() - started
+    )
+  )
 end
 
 run("ring", 3, false)

@@ -1,5 +1,5 @@
--- thousand.lua [NODES]: NODES (1000) nodes in one process, each with 4 edges (a ring with chords), come up, exchange one
--- message over each edge, and stop. Prints the time and the resident memory of a node and of an edge.
+-- thousand.lua [NODES]: NODES (1000) nodes in one process, each with 4 edges (a ring with chords), come up, exchange
+-- one message over each edge, and stop. Prints the time and the resident memory of a node and of an edge.
 local chaski = require "chaski"
 
 local count = tonumber(arg[1] or 1000)
@@ -20,8 +20,9 @@ local function open_files_limit()
 end
 
 if open_files_limit() < needed then
-  io.stderr:write(("thousand: %d nodes need %d open files, the limit is %d (ulimit -Hn)\n"):format(
-    count, needed, open_files_limit()))
+  io.stderr:write(
+    ("thousand: %d nodes need %d open files, the limit is %d (ulimit -Hn)\n"):format(count, needed, open_files_limit())
+  )
   os.exit(1, true)
 end
 
@@ -41,10 +42,14 @@ local with_nodes = resident_kib()
 local tasks = {}
 for i, node in ipairs(nodes) do
   tasks[i] = chaski.spawn(function()
-    for _, step in ipairs { 1, 7 } do assert(node:connect(nodes[(i + step - 1) % count + 1], { timeout = 60 })) end
+    for _, step in ipairs { 1, 7 } do
+      assert(node:connect(nodes[(i + step - 1) % count + 1], { timeout = 60 }))
+    end
   end)
 end
-for _, task in ipairs(tasks) do assert(task:join(120)) end
+for _, task in ipairs(tasks) do
+  assert(task:join(120))
+end
 for _, node in ipairs(nodes) do
   for _ = 1, 400 do
     if #node.edges == 4 then break end
@@ -55,7 +60,9 @@ end
 collectgarbage()
 local with_edges = resident_kib()
 
-for i, node in ipairs(nodes) do assert(node:publish("hello", i)) end
+for i, node in ipairs(nodes) do
+  assert(node:publish("hello", i))
+end
 for _ = 1, 600 do
   if got == 4 * count then break end
   chaski.sleep(0.05)
@@ -68,8 +75,14 @@ for i, node in ipairs(nodes) do
     assert(node:stop())
   end)
 end
-for _, task in ipairs(stops) do assert(task:join(120)) end
+for _, task in ipairs(stops) do
+  assert(task:join(120))
+end
 
 print(("%d nodes, %d edges, %d messages exchanged"):format(count, 2 * count, got))
-print(("%.1f KiB a node without edges, %.1f KiB an end of an edge"):format(
-  (with_nodes - empty) / count, (with_edges - with_nodes) / (4 * count)))
+print(
+  ("%.1f KiB a node without edges, %.1f KiB an end of an edge"):format(
+    (with_nodes - empty) / count,
+    (with_edges - with_nodes) / (4 * count)
+  )
+)

@@ -1,7 +1,7 @@
--- throughput.lua [--seconds S] [--runs N]: one process publishes { n = i, v = "…" } (64 B of payload) as fast as publish
--- lets it, another reads message.data.n in a Lua handler; then the same through a relay that does not subscribe. Prints
--- messages per second at the handler and the CPU of each process. Every message is counted. A publisher waits for its own
--- edges only; a relay never waits: what it gets faster than the next node takes is dropped, counted and shown as lost.
+-- throughput.lua [--seconds S] [--runs N]: one process publishes { n = i, v = "…" } (64 B of payload) as fast as
+-- publish lets it, another reads message.data.n in a Lua handler; then the same through a relay that does not subscribe. Prints
+-- messages per second at the handler and the CPU of each process. Every message is counted. A publisher waits for its
+-- own edges only; a relay never waits: what it gets faster than the next node takes is dropped, counted and shown as lost.
 local chaski = require "chaski"
 local uv = require "luv"
 
@@ -80,7 +80,9 @@ function roles.publisher(to, seconds)
     end
   until now() >= deadline
   tell("result", i, i * (i + 1) // 2, (cpu_seconds() - cpu) / (now() - started))
-  repeat chaski.sleep(0.2) until node.edges[1].queued == 0
+  repeat
+    chaski.sleep(0.2)
+  until node.edges[1].queued == 0
   chaski.sleep(0.5) -- for a relay's queue: at most queue_hard, 16 MiB
   assert(node:publish("end", true))
   node:stop()
@@ -99,7 +101,9 @@ local function start(...)
     buffered = buffered .. (bytes or "")
     for line in buffered:gmatch "(.-)\n" do
       local words = {}
-      for word in line:gmatch "%S+" do words[#words + 1] = word end
+      for word in line:gmatch "%S+" do
+        words[#words + 1] = word
+      end
       lines[#lines + 1] = words
     end
     buffered = buffered:match "[^\n]*$"
@@ -142,17 +146,23 @@ end
 
 local function median(runs, field)
   local values = {}
-  for i, each in ipairs(runs) do values[i] = each[field] end
+  for i, each in ipairs(runs) do
+    values[i] = each[field]
+  end
   table.sort(values)
   return values[(#values + 1) // 2], values[1], values[#values]
 end
 
 local function measure(name, seconds, runs, relayed)
   local all = {}
-  for i = 1, runs do all[i] = run(seconds, relayed) end
+  for i = 1, runs do
+    all[i] = run(seconds, relayed)
+  end
   local rate, least, most = median(all, "rate")
   local cpu = ("publisher %.0f %%, subscriber %.0f %%"):format(median(all, "publisher"), (median(all, "subscriber")))
-  if relayed then cpu = ("%s, relay %.0f %%; lost %.1f %%"):format(cpu, (median(all, "relay")), (median(all, "lost"))) end
+  if relayed then
+    cpu = ("%s, relay %.0f %%; lost %.1f %%"):format(cpu, (median(all, "relay")), (median(all, "lost")))
+  end
   print(("%-8s %10.0f messages/s at the handler (%.0f to %.0f)   CPU: %s"):format(name, rate, least, most, cpu))
 end
 
@@ -168,10 +178,15 @@ local function main(...)
     options[key] = tonumber(words[i + 1])
     i = i + 2
   end
-  print(("%d B of payload, %g s a run, median of %d runs (least to most)"):format(PAYLOAD, options.seconds, options.runs))
+  print(
+    ("%d B of payload, %g s a run, median of %d runs (least to most)"):format(PAYLOAD, options.seconds, options.runs)
+  )
   measure("direct", options.seconds, options.runs, false)
   measure("relayed", options.seconds, options.runs, true)
 end
 
-if arg[1] == "--role" then roles[arg[2]](table.unpack(arg, 3))
-else main(...) end
+if arg[1] == "--role" then
+  roles[arg[2]](table.unpack(arg, 3))
+else
+  main(...)
+end

@@ -1,5 +1,5 @@
--- consumer.lua ROOT SECONDS [live]: shows the readings of all producers; with "live" as a table that is redrawn. It hears
--- of a producer through the root, then dials it: from then on each reading comes by two ways and is handled once.
+-- consumer.lua ROOT SECONDS [live]: shows the readings of all producers; with "live" as a table that is redrawn. It
+-- hears of a producer through the root, then dials it: from then on each reading comes by two ways and is handled once.
 local chaski = require "chaski"
 
 local node = assert(chaski.node { name = "consumer", message_propagation = true })
@@ -18,7 +18,9 @@ local function show(from, first)
   local lines = #order + (first and 0 or 1)
   if lines > 1 then io.write(("\27[%dA\27[J"):format(lines)) end -- up, and clear to the end
   print(heading)
-  for _, each in ipairs(order) do print(row(each)) end
+  for _, each in ipairs(order) do
+    print(row(each))
+  end
 end
 
 node:subscribe("readings", function(message)
@@ -33,8 +35,13 @@ end)
 
 node:on("stopped", function()
   local ledger = node.ledger
-  print(("summary: %d readings from %d nodes; %d copies that came by a second way were dropped"):format(
-    ledger.delivered, #order, ledger.duplicates))
+  print(
+    ("summary: %d readings from %d nodes; %d copies that came by a second way were dropped"):format(
+      ledger.delivered,
+      #order,
+      ledger.duplicates
+    )
+  )
   os.exit(#order == 2 and 0 or 1, true)
 end)
 

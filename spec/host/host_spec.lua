@@ -3,7 +3,9 @@
 local helper = require "spec.helper"
 local uv = require "luv"
 
-local function it_async(name, test, timeout) it(name, helper.async(test, timeout)) end
+local function it_async(name, test, timeout)
+  it(name, helper.async(test, timeout))
+end
 
 -- Runs `code` as a script file.
 local function run_script(code, args, options)
@@ -268,9 +270,13 @@ describe("require", function()
   it_async("lets a module's main chunk wait", function()
     local code = "require('chaski.core').sleep(0.001) return { name = ..., file = select(2, ...) }"
     local options = with_module(code, "waits")
-    local process = run_script([[
+    local process = run_script(
+      [[
       local module, file = require "waits"
-      print(module.name, module.file == file, require "waits" == module, package.loaded.waits == module)]], {}, options)
+      print(module.name, module.file == file, require "waits" == module, package.loaded.waits == module)]],
+      {},
+      options
+    )
     assert_ran(process, "waits\ttrue\ttrue\ttrue\n")
   end)
 

@@ -73,12 +73,13 @@ function M.machine(on_dial)
     local socket, listener = M.socket(), uv.new_tcp()
     socket.listener = listener
     local bound = listener:bind("127.0.0.1", socket.port)
-    local listening = bound and listener:listen(16, function()
-      local stream = uv.new_tcp()
-      listener:accept(stream)
-      on_dial()
-      stream:close()
-    end)
+    local listening = bound
+      and listener:listen(16, function()
+        local stream = uv.new_tcp()
+        listener:accept(stream)
+        on_dial()
+        stream:close()
+      end)
     if listening then return socket end
     socket:close()
   end

@@ -3,7 +3,9 @@ local chaski = require "chaski"
 local core = require "chaski.core"
 local helper = require "spec.helper"
 
-local function it_async(name, test, timeout) it(name, helper.async(test, timeout)) end
+local function it_async(name, test, timeout)
+  it(name, helper.async(test, timeout))
+end
 
 -- A body that gets a simulation; closed afterwards, so that helper.async finds whatever is left.
 local function it_sim(name, test, options)
@@ -167,20 +169,31 @@ describe("a simulation", function()
     assert.equal(0, ticks)
     sim:pass(10)
     assert.equal(10, ticks)
-    assert.equal("b", sim:run(function()
-      local b = node "b"
-      return assert(a:connect(b)).name
-    end))
+    assert.equal(
+      "b",
+      sim:run(function()
+        local b = node "b"
+        return assert(a:connect(b)).name
+      end)
+    )
     assert.equal("chaski.sim", tostring(sim):match "^[%w.]+")
     assert.equal(2, #sim.nodes)
   end)
 
   it_sim("takes arguments to main and gives its results, nils and all", function(sim)
-    assert.same({ n = 4, 1, nil, 3, nil }, table.pack(sim:run(function(...) return ... end, 1, nil, 3, nil)))
-    assert.equal(5, sim:run({ limit = 10 }, function(x)
-      sim:pass(9)
-      return x
-    end, 5))
+    assert.same(
+      { n = 4, 1, nil, 3, nil },
+      table.pack(sim:run(function(...)
+        return ...
+      end, 1, nil, 3, nil))
+    )
+    assert.equal(
+      5,
+      sim:run({ limit = 10 }, function(x)
+        sim:pass(9)
+        return x
+      end, 5)
+    )
   end)
 
   it_runs("gives each node a host of its own", function(sim)
@@ -211,7 +224,9 @@ describe("in a simulation", function()
     local root = assert(chaski.node { name = "root", port = 8511, root = true })
     local sensor = assert(chaski.node { name = "sensor", subscriptions = "weather", paired = true })
     local wall = assert(chaski.node { name = "wall", subscriptions = { "weather" } })
-    wall:subscribe("weather", function(message, edge) told = edge.name .. " " .. message.data.celsius end)
+    wall:subscribe("weather", function(message, edge)
+      told = edge.name .. " " .. message.data.celsius
+    end)
     assert(sensor:connect(root.address))
     assert(wall:connect(root))
     local edges, alone = assert(wall:discovery { on_pair = "disconnect", timeout = 5 })
@@ -268,14 +283,18 @@ describe("in a simulation", function()
     local a, b = node("a", { reconnections = 1000 }), node "b"
     assert(a:connect(b))
     local reasons = {}
-    a:on("edge_closed", function(_, reason) reasons[#reasons + 1] = reason end)
+    a:on("edge_closed", function(_, reason)
+      reasons[#reasons + 1] = reason
+    end)
     sim:partition({ a }, { b })
     chaski.sleep(60)
     assert.equal("lease", reasons[1])
     assert.equal(0, #a.edges)
     assert.is_true(a.status.reconnecting)
     sim:partition({ a }, { b }, false)
-    eventually(function() return #a.edges == 1 and #b.edges == 1 end, "both have an edge again")
+    eventually(function()
+      return #a.edges == 1 and #b.edges == 1
+    end, "both have an edge again")
   end)
 
   it_runs("edges can be cut, hosts stalled and refuse, paths be slow", function(sim)
@@ -343,7 +362,9 @@ end)
 
 describe("sim:run", function()
   it_sim("raises main's error", function(sim)
-    local ok, err = pcall(sim.run, sim, function() error({ mine = true }) end)
+    local ok, err = pcall(sim.run, sim, function()
+      error({ mine = true })
+    end)
     assert.is_false(ok)
     assert.same({ mine = true }, err)
     ok, err = pcall(sim.run, sim, function()
@@ -352,13 +373,22 @@ describe("sim:run", function()
     end)
     assert.is_false(ok)
     assert.equal("later", err)
-    assert.equal(1, sim:run(function() return 1 end))
+    assert.equal(
+      1,
+      sim:run(function()
+        return 1
+      end)
+    )
   end)
 
   it_runs("reports an error in a handler, which ends nothing else", function()
     local a, b, told = node "a", node("b", { subscriptions = "t" }), nil
-    b:subscribe("t", function() error "in the handler" end)
-    b:on("handler_error", function(err) told = err end)
+    b:subscribe("t", function()
+      error "in the handler"
+    end)
+    b:on("handler_error", function(err)
+      told = err
+    end)
     assert(a:connect(b))
     core.on_error(function() end)
     assert(a:publish("t", 1))
@@ -372,7 +402,11 @@ describe("sim:run", function()
     local closed
     local result, err = sim:run(function()
       chaski.sleep(1)
-      local _ <close> = setmetatable({}, { __close = function() closed = true end })
+      local _ <close> = setmetatable({}, {
+        __close = function()
+          closed = true
+        end,
+      })
       core.waiter()
       core.park()
     end)
@@ -388,7 +422,8 @@ describe("sim:run", function()
     local function main()
       local a, b = node "a", node("b", { subscriptions = "t" })
       assert(a:connect(b))
-      for _ in b:messages "t" do end
+      for _ in b:messages "t" do
+      end
       waited = true
     end
     result, err = sim:run(main)
@@ -405,13 +440,28 @@ describe("sim:run", function()
   it_sim("runs one simulation at a time, and no other loop in it", function(sim)
     local other <close> = chaski.sim { seed = 2 }
     sim:run(function()
-      assert.has_error(function() sim:run(print) end, "sim:run: this simulation is running already")
-      assert.has_error(function() other:run(print) end, "sim:run: another simulation is running")
-      assert.has_error(function() sim:close() end, "sim:close: the simulation is running")
-      assert.has_error(function() chaski.run(print) end, "run: the loop runs already")
-      assert.has_error(function() require("luv").run() end)
+      assert.has_error(function()
+        sim:run(print)
+      end, "sim:run: this simulation is running already")
+      assert.has_error(function()
+        other:run(print)
+      end, "sim:run: another simulation is running")
+      assert.has_error(function()
+        sim:close()
+      end, "sim:close: the simulation is running")
+      assert.has_error(function()
+        chaski.run(print)
+      end, "run: the loop runs already")
+      assert.has_error(function()
+        require("luv").run()
+      end)
     end)
-    assert.equal("x", other:run(function() return "x" end))
+    assert.equal(
+      "x",
+      other:run(function()
+        return "x"
+      end)
+    )
   end)
 
   it_sim("lets nothing of the real world go on, and all of it afterwards", function(sim)
@@ -441,7 +491,9 @@ describe("sim:run", function()
         return "done"
       end)
     end)
-    local joined = chaski.spawn(function() return inner:join() end)
+    local joined = chaski.spawn(function()
+      return inner:join()
+    end)
     assert.equal("parked", joined.status)
     sim:pass(6)
     assert.equal("parked", joined.status)
@@ -452,15 +504,21 @@ describe("sim:run", function()
 
   it("runs outside of tasks and loops too", function()
     local sim <close> = chaski.sim { seed = 1 }
-    assert.equal("b", sim:run(function()
-      local a, b = node "a", node "b"
-      return assert(a:connect(b)).name
-    end))
+    assert.equal(
+      "b",
+      sim:run(function()
+        local a, b = node "a", node "b"
+        return assert(a:connect(b)).name
+      end)
+    )
     coroutine.wrap(function()
-      assert.equal(11, sim:run(function()
-        chaski.sleep(10)
-        return math.floor(chaski.now())
-      end))
+      assert.equal(
+        11,
+        sim:run(function()
+          chaski.sleep(10)
+          return math.floor(chaski.now())
+        end)
+      )
     end)()
   end)
 end)
@@ -496,7 +554,9 @@ describe("using a node", function()
     refused("sim:node", sim.node, sim, {})
     local other <close> = chaski.sim { seed = 2 }
     other:run(function()
-      refused("node:connect: the node b belongs to another simulation", function() node("c"):connect(b) end)
+      refused("node:connect: the node b belongs to another simulation", function()
+        node("c"):connect(b)
+      end)
       refused("not one of this simulation", other.stall, other, a, true)
       refused("not of this simulation", other.cut, other, edge)
     end)
@@ -525,22 +585,33 @@ describe("closing a simulation", function()
     local a, inner = sim:run(function()
       local a, b = node("a", { subscriptions = "x" }), node("b", { subscriptions = "t" })
       assert(a:connect(b))
-      b:subscribe("t", function() chaski.sleep(1000) end)
+      b:subscribe("t", function()
+        chaski.sleep(1000)
+      end)
       for i = 1, 3 do
         a:publish("t", i)
       end
       chaski.spawn(function()
-        local _ <close> = setmetatable({}, { __close = function() closed = true end })
+        local _ <close> = setmetatable({}, {
+          __close = function()
+            closed = true
+          end,
+        })
         chaski.sleep(1000)
       end)
-      chaski.spawn(function() parked = a:discovery { timeout = 100 } end)
-      chaski.spawn(function() a:connect "10.9.9.9:1000" end)
-      chaski.sleep(1)
-      return a, chaski.spawn(function()
-        local _, err = pcall(chaski.sleep, 1000)
-        caught = err.code
-        chaski.sleep(1000) -- too late
+      chaski.spawn(function()
+        parked = a:discovery { timeout = 100 }
       end)
+      chaski.spawn(function()
+        a:connect "10.9.9.9:1000"
+      end)
+      chaski.sleep(1)
+      return a,
+        chaski.spawn(function()
+          local _, err = pcall(chaski.sleep, 1000)
+          caught = err.code
+          chaski.sleep(1000) -- too late
+        end)
     end)
     sim:close()
     assert.equal("cancelled", caught)
@@ -555,7 +626,9 @@ describe("closing a simulation", function()
     assert.is_nil(a.name)
     assert.same({}, sim.nodes)
     sim:close()
-    assert.has_error(function() sim:run(print) end, "bad argument #1 to 'sim_run' (the simulation is closed)")
+    assert.has_error(function()
+      sim:run(print)
+    end, "bad argument #1 to 'sim_run' (the simulation is closed)")
   end)
 
   it_async("happens by itself when nobody knows it any more", function()
@@ -614,10 +687,18 @@ describe("chaski.sim", function()
     local sim <close> = chaski.sim { seed = 1 }
     refused("sim:run: expected a function, got nil", sim.run, sim, { limit = 5 })
     refused("sim:run: option 'limit': expected seconds above 0, got integer 0", sim.run, sim, { limit = 0 }, print)
-    assert.has_error(function() sim:pass(-1) end)
-    assert.has_error(function() sim:link("not an address", {}) end)
-    assert.has_error(function() sim:cut("10.0.0.1") end)
-    assert.has_error(function() sim:stall(nil, true) end)
+    assert.has_error(function()
+      sim:pass(-1)
+    end)
+    assert.has_error(function()
+      sim:link("not an address", {})
+    end)
+    assert.has_error(function()
+      sim:cut("10.0.0.1")
+    end)
+    assert.has_error(function()
+      sim:stall(nil, true)
+    end)
     assert.equal(0, sim:cut("10.0.0.1", "10.0.0.2"))
   end)
 end)

@@ -4,7 +4,9 @@ local core = require "chaski.core"
 local task = require "chaski.task"
 local uv = require "luv"
 
-local function it_async(name, test, timeout) it(name, helper.async(test, timeout)) end
+local function it_async(name, test, timeout)
+  it(name, helper.async(test, timeout))
+end
 
 describe("spawn", function()
   it_async("runs at once until the task first waits", function()
@@ -36,7 +38,9 @@ describe("spawn", function()
   end)
 
   it_async("takes functions only", function()
-    assert.has_error(function() task.spawn(1) end, "bad argument #1 to 'spawn' (function expected, got number)")
+    assert.has_error(function()
+      task.spawn(1)
+    end, "bad argument #1 to 'spawn' (function expected, got number)")
   end)
 
   it_async("of tasks within tasks ends in an error, not in a crash", function()
@@ -57,7 +61,9 @@ describe("spawn", function()
     for i = 1, 1000 do
       tasks[i] = task.spawn(function()
         task.sleep(0.001)
-        return task.spawn(function() return i end)
+        return task.spawn(function()
+          return i
+        end)
       end)
     end
     for i = 1, 1000 do
@@ -69,7 +75,9 @@ end)
 
 describe("join", function()
   it_async("gives the results, nils and all, as often as it is asked", function()
-    local now = task.spawn(function() return 1, nil, 3, nil end)
+    local now = task.spawn(function()
+      return 1, nil, 3, nil
+    end)
     local later = task.spawn(function()
       task.sleep(0.001)
       return nil, 2
@@ -98,7 +106,9 @@ describe("join", function()
     end)
     local joiners = {}
     for i = 1, 5 do
-      joiners[i] = task.spawn(function() order[i] = select(2, slow:join()) .. #order end)
+      joiners[i] = task.spawn(function()
+        order[i] = select(2, slow:join()) .. #order
+      end)
     end
     for i = 1, 5 do
       joiners[i]:join()
@@ -130,7 +140,9 @@ describe("join", function()
   end)
 
   it_async("survives a chain of a thousand tasks", function()
-    local last = task.spawn(function() task.sleep(0.001) end)
+    local last = task.spawn(function()
+      task.sleep(0.001)
+    end)
     for i = 1, 1000 do
       local before = last
       last = task.spawn(function()
@@ -145,12 +157,16 @@ end)
 describe("an error nobody joins for", function()
   it_async("is told to the hook with its traceback, counted, and goes no further", function()
     local told
-    core.on_error(function(err, where, text) told = { err, where, text } end)
+    core.on_error(function(err, where, text)
+      told = { err, where, text }
+    end)
     task.spawn(function()
       task.sleep(0)
       error { code = "mine" }
     end)
-    helper.eventually(function() return told end)
+    helper.eventually(function()
+      return told
+    end)
     core.on_error(nil)
     assert.same({ code = "mine" }, told[1])
     assert.equal("task", told[2])
@@ -159,7 +175,9 @@ describe("an error nobody joins for", function()
   end)
 
   it_async("of the hook itself is survived", function()
-    core.on_error(function() error "hook" end)
+    core.on_error(function()
+      error "hook"
+    end)
     task.spawn(error, "x")
     core.on_error(nil)
     helper.expect_errors(1)
@@ -188,7 +206,9 @@ describe("cancel", function()
     assert.equal("cancelled", err.code)
     local silent = task.spawn(task.sleep, 100)
     silent:cancel()
-    helper.eventually(function() return silent.status == "over" end)
+    helper.eventually(function()
+      return silent.status == "over"
+    end)
     assert.is_false(silent:cancel())
   end)
 
@@ -207,7 +227,11 @@ describe("cancel", function()
   it_async("closes the task's variables", function()
     local closed
     local waiting = task.spawn(function()
-      local _ <close> = setmetatable({}, { __close = function() closed = true end })
+      local _ <close> = setmetatable({}, {
+        __close = function()
+          closed = true
+        end,
+      })
       task.sleep(100)
     end)
     waiting:cancel()
@@ -237,7 +261,8 @@ describe("sleep", function()
 
   it_async("counts from when it is called, not from when the turn began", function()
     local start = core.now()
-    repeat until core.now() - start > 0.4
+    repeat
+    until core.now() - start > 0.4
     local before = core.now()
     task.sleep(0.02)
     local slept = core.now() - before
@@ -281,7 +306,9 @@ describe("waiting", function()
       ok, err = pcall(task.sleep, 1)
       timer:close()
     end)
-    helper.eventually(function() return err end)
+    helper.eventually(function()
+      return err
+    end)
     assert.is_false(ok)
     assert.matches("sleep: called outside a task", err, 1, true)
     assert.is_true(task.in_task())
@@ -297,7 +324,9 @@ describe("waiting", function()
   end)
 
   it_async("across a C call raises and says why", function()
-    local ok, err = pcall(table.sort, { 1, 2, 3 }, function() task.sleep(1) end)
+    local ok, err = pcall(table.sort, { 1, 2, 3 }, function()
+      task.sleep(1)
+    end)
     assert.is_false(ok)
     assert.matches("sleep: cannot wait across a C call", err, 1, true)
     assert.matches("table.sort", err, 1, true)
@@ -314,8 +343,11 @@ describe("waiting", function()
       task.sleep(0)
       return nil
     end
-    local ok, value = pcall(function() return object.field end)
-    for _ in iterate do end
+    local ok, value = pcall(function()
+      return object.field
+    end)
+    for _ in iterate do
+    end
     assert.same({ true, 5 }, { ok, value })
   end)
 
@@ -370,7 +402,9 @@ describe("waiter, park and wake", function()
       timer:close()
     end)
     second:join()
-    helper.eventually(function() return #order == 4 end)
+    helper.eventually(function()
+      return #order == 4
+    end)
     assert.same({ "task went on", "woken", "woken", "callback went on" }, order)
   end)
 
@@ -401,7 +435,9 @@ describe("every", function()
       count = count + step
       if count == 6 then every:remove() end
     end, 2)
-    helper.eventually(function() return count == 6 and every.task.status == "over" end)
+    helper.eventually(function()
+      return count == 6 and every.task.status == "over"
+    end)
     assert.is_true(every.removed)
   end)
 
@@ -415,16 +451,24 @@ describe("every", function()
       task.sleep(0.005)
       running = running - 1
     end)
-    helper.eventually(function() return calls >= 4 end)
+    helper.eventually(function()
+      return calls >= 4
+    end)
     every:remove()
-    helper.eventually(function() return running == 0 end)
+    helper.eventually(function()
+      return running == 0
+    end)
     assert.equal(1, most)
     helper.expect_errors(1)
   end)
 
   it_async("refuses what is no period or no function", function()
-    assert.has_error(function() task.every(0, print) end, "every: seconds (argument 1) must be a number above 0")
-    assert.has_error(function() task.every(1, 2) end, "every: fn (argument 2) must be a function, got number")
+    assert.has_error(function()
+      task.every(0, print)
+    end, "every: seconds (argument 1) must be a number above 0")
+    assert.has_error(function()
+      task.every(1, 2)
+    end, "every: fn (argument 2) must be a function, got number")
   end)
 end)
 
@@ -478,7 +522,9 @@ describe("run", function()
   end)
 
   it("raises when main waits for what can never happen", function()
-    local ok, err = pcall(task.run, function() core.park() end)
+    local ok, err = pcall(task.run, function()
+      core.park()
+    end)
     assert.is_false(ok)
     assert.matches("waits for something that can never happen", err, 1, true)
     assert.equal(0, core.counts().tasks)
@@ -511,7 +557,9 @@ describe("luv", function()
     ok, err = pcall(uv.loop_close)
     assert.is_false(ok)
     assert.matches("uv.loop_close is not available", err, 1, true)
-    task.run(function() ok, err = pcall(uv.run) end)
+    task.run(function()
+      ok, err = pcall(uv.run)
+    end)
     assert.is_false(ok)
     assert.matches("uv.run is not available", err, 1, true)
   end)

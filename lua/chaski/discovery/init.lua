@@ -28,9 +28,12 @@ local function sharing_edge(node, topic)
 end
 
 --- Send a request for the search over the edges the policy chooses; one id for all of them.
-local function send_request(node, search, edges)
-  local id = core.uuid()
+local function send_request(node, search)
+  local id, edges = core.uuid(), {}
   core.node_state(node).discovery.seen:check(id)
+  for _, edge in ipairs(search.edges) do
+    if edge.live then edges[#edges + 1] = edge end
+  end
   for _, edge in ipairs(policies.ask_edges(node, "choose", search.topic, edges)) do
     local data = requests.new(node, search, edge, id)
     if core.write(node, "discovery", data, { edge = edge }) then search.sent = search.sent + 1 end
@@ -54,19 +57,18 @@ end
 --- Begin a search for topic; it is stopped where its variable, or search.stop, is closed.
 function M.search(node, topic, given)
   local state = core.node_state(node)
-  local search = { topic = topic, on_pair = given.on_pair, start = given.start, again = given.again, sent = 0 }
-  setmetatable(search, {
-    __close = function()
+  local search = setmetatable({ topic = topic, sent = 0 }, {
+    __close = function(search)
       stop_search(node, search)
     end,
   })
+  search.edges, search.start, search.on_pair, search.again = given.edges, given.start, given.on_pair, given.again
   search.leader = group.leader(node, topic)
   state.discovery.searches[topic] = search
   state.searched[topic] = core.now()
-  send_request(node, search, given.edges)
+  send_request(node, search)
   return search
 end
-
 
 local schema = {
   { name = "node", kind = { expected = "an edge", test = policies.is_edge } },
@@ -74,18 +76,35 @@ local schema = {
   { name = "timeout", kind = options.seconds(0, 1e9), default = 10 },
 }
 
---- Wait until every search has found its edge, the node stops, or the time is over.
-local function wait_for(searches, timeout)
-  local waiter, left = core.waiter "node:discovery", 0
+local function search_anew(node, searches)
+  for _, search in ipairs(searches) do
+    if not search.found then
+      search.again, search.leader = true, group.leader(node, search.topic)
+      send_request(node, search)
+    end
+  end
+end
+
+--- Wait until every search has found its edge, the node stops, or the time is over. A policy may have requests that
+--- nobody has answered start anew meanwhile.
+local function wait_for(node, searches, timeout)
+  local waiter, left, deadline = nil, 0, core.now() + timeout
+  local again = core.node_state(node).discovery.policy.again or math.huge
   local function finished()
     left = left - 1
-    if left == 0 then core.wake(waiter) end
+    if left == 0 and waiter then core.wake(waiter) end
   end
   for _, search in ipairs(searches) do
     search.finished = finished
     if not search.found then left = left + 1 end
   end
-  if left > 0 then core.park(timeout) end
+  while left > 0 do
+    waiter = core.waiter "node:discovery"
+    core.park(math.min(again, math.max(deadline - core.now(), 0)))
+    waiter = nil
+    if left == 0 or core.now() >= deadline then return end
+    search_anew(node, searches)
+  end
 end
 
 --- Leave the node the search began at, unless it is one we have paired with.
@@ -161,7 +180,7 @@ function methods:discovery(given)
   local result = {}
   local searches <close> = begin(self, edges, given, result)
   if none_sent(searches) then return failure("refused", "the policy chose no edge, or none took the request") end
-  wait_for(searches, given.timeout)
+  wait_for(self, searches, given.timeout)
   if not self.running then return failure("stopped", "the node was stopped") end
   local alone = conclude(self, searches, result)
   if #alone < #searches and given.on_pair == "disconnect" then leave(edges[1]) end

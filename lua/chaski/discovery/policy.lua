@@ -22,7 +22,7 @@ function M.resolve(policy)
       error(text:format(name, options.describe(fn)), 4)
     end
   end
-  if policy.again ~= nil then options.expect("chaski.node", "option 'discovery': 'again'", seconds, policy.again, 4) end
+  if policy.again ~= nil then options.expect("chaski.node: option 'discovery'", "again", seconds, policy.again, 4) end
   return policy
 end
 

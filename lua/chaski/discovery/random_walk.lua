@@ -1,6 +1,6 @@
--- random_walk.lua: k walkers instead of a flood: a request starts on k random edges and goes on by one. Walkers get lost
--- where others have been and in dead ends, so new ones set out until somebody is found. Few frames where many share the
--- topic, at the price of time where few do.
+-- random_walk.lua: k walkers instead of a flood: a request starts on k random edges and goes on by one. Few frames where
+-- many share the topic. Walkers end in dead ends and where others have been; if they found nobody, new ones set out, and
+-- go on by two.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local walk = require "chaski.discovery.walk"
@@ -24,8 +24,8 @@ local function random_walk(k)
       return some(edges, k or 4)
     end,
     accept = walk.accept,
-    forward = function(_, _, edges)
-      return some(edges, 1)
+    forward = function(_, request, edges)
+      return some(edges, request.again and 2 or 1)
     end,
     again = AGAIN,
   }
