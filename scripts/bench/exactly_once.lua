@@ -1,6 +1,6 @@
 -- exactly_once.lua [COUNT]: a ring of 3 and a full mesh of 6 nodes in one process, propagation on, every node
--- publishing COUNT (100 000) messages as fast as publish lets it. Each handler must get each message of the others exactly once,
--- in order of each origin, and none of its own. Exit 1 if not.
+-- publishing COUNT (100 000) messages as fast as publish lets it. Each handler must get each message of the others
+-- exactly once, in order of each origin, and none of its own. Exit 1 if not.
 local chaski = require "chaski"
 
 local count = tonumber(arg[1] or 100000)

@@ -1,7 +1,8 @@
 -- throughput.lua [--seconds S] [--runs N]: one process publishes { n = i, v = "…" } (64 B of payload) as fast as
--- publish lets it, another reads message.data.n in a Lua handler; then the same through a relay that does not subscribe. Prints
--- messages per second at the handler and the CPU of each process. Every message is counted. A publisher waits for its
--- own edges only; a relay never waits: what it gets faster than the next node takes is dropped, counted and shown as lost.
+-- publish lets it, another reads message.data.n in a Lua handler; then the same through a relay that does not
+-- subscribe. Prints messages per second at the handler and the CPU of each process. Every message is counted. A
+-- publisher waits for its own edges only; a relay never waits: what it gets faster than the next node takes is dropped,
+-- counted and shown as lost.
 local chaski = require "chaski"
 local uv = require "luv"
 

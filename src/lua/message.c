@@ -228,11 +228,15 @@ static int message_tostring(lua_State *L) {
 
 /* --- building a frame ------------------------------------------------------------------------------------------- */
 /* Append the packed value at idx to the table of parts at `parts`; raises if it cannot be packed. */
-static void add_packed(lua_State *L, int parts, int idx, chaski_packer *p, const char *root) {
-  const chaski_pack_options sorted = {.sort_keys = chaski__simulated(L)};
-  if (chaski__pack(L, idx, p, &sorted, root) != 0) lua_error(L);
+static void add_packed_as(lua_State *L, int parts, int idx, chaski_packer *p, const char *root, int strings) {
+  const chaski_pack_options options = {.strings = (chaski_strings)strings, .sort_keys = chaski__simulated(L)};
+  if (chaski__pack(L, idx, p, &options, root) != 0) lua_error(L);
   lua_pushlstring(L, (const char *)p->ptr, p->len);
   lua_rawseti(L, parts, (lua_Integer)lua_rawlen(L, parts) + 1);
+}
+
+static void add_packed(lua_State *L, int parts, int idx, chaski_packer *p, const char *root) {
+  add_packed_as(L, parts, idx, p, root, CHASKI_STRINGS_AUTO);
 }
 
 static size_t append(uint8_t *to, lua_State *L, int parts, lua_Integer from, lua_Integer last) {
@@ -267,8 +271,11 @@ static void push_frame(lua_State *L, int parts) {
   lua_remove(L, -2);
 }
 
-/* (fields, data): a frame with these; the fields are checked by whoever calls. data last, as in our own frames. */
+/* (fields, data [, strings]): a frame with these; the fields are checked by whoever calls. data last, as in our own
+ * frames, its strings as the third argument says. */
 static int build_frame(lua_State *L) {
+  static const char *const names[] = {"auto", "str", "bin", NULL};
+  int strings = luaL_checkoption(L, 3, "auto", names);
   chaski_packer *p;
   lua_settop(L, 2);
   p = chaski__packer_new(L);
@@ -285,7 +292,7 @@ static int build_frame(lua_State *L) {
   }
   lua_pushliteral(L, "data");
   add_packed(L, 4, 5, p, "data");
-  add_packed(L, 4, 2, p, "data");
+  add_packed_as(L, 4, 2, p, "data", strings);
   push_frame(L, 4);
   return 1;
 }

@@ -21,11 +21,22 @@ static int result(lua_State *L, int rc, const char *method, chaski_slice object)
 }
 
 /* Pack the value at idx into the state's packer: true, or nil and the error are pushed. */
-static bool pack(lua_State *L, chaski_lua_node *n, int idx) {
-  if (chaski__pack(L, idx, n->packer, &n->pack, "data") == 0) return true;
+static bool pack_as(lua_State *L, chaski_lua_node *n, int idx, chaski_strings strings) {
+  chaski_pack_options options = n->pack;
+  options.strings = strings;
+  if (chaski__pack(L, idx, n->packer, &options, "data") == 0) return true;
   lua_pushnil(L);
   lua_insert(L, -2);
   return false;
+}
+
+static bool pack(lua_State *L, chaski_lua_node *n, int idx) {
+  return pack_as(L, n, idx, n->pack.strings);
+}
+
+/* The node's option `strings` is for data of the application, which the argument at idx says it is. */
+static chaski_strings strings_of(lua_State *L, const chaski_lua_node *n, int idx) {
+  return lua_toboolean(L, idx) ? n->pack.strings : CHASKI_STRINGS_AUTO;
 }
 
 static chaski_slice packed(const chaski_lua_node *n) {
@@ -117,7 +128,7 @@ static int breathe(lua_State *L) { /* (node): let the loop turn if this turn has
 }
 
 /* --- write ------------------------------------------------------------------------------------------------------ */
-/* (node, command, data [, { edge =, topic = }]) */
+/* (node, command, data [, { edge =, topic = } [, application]]) */
 static int write_command(lua_State *L) {
   static const char *const names[] = {"edge", "topic", NULL};
   chaski_lua_node *n = chaski__check_node(L, 1);
@@ -127,8 +138,8 @@ static int write_command(lua_State *L) {
   chaski_edge *edge = chaski__opt_edge(L, options, "edge");
   int rc = CHASKI_ESTOPPED;
   chaski__check_world(L, n, "node:write");
-  lua_settop(L, 4);
-  if (n->core && !pack(L, n, 3)) return 2;
+  lua_settop(L, 5);
+  if (n->core && !pack_as(L, n, 3, strings_of(L, n, 5))) return 2;
   if (n->core) rc = chaski_node_write(n->core, command, topic, packed(n), edge);
   return result(L, rc, "node:write", command);
 }
@@ -165,7 +176,7 @@ static int write_data(lua_State *L) {
                 nothing);
 }
 
-/* (node, command, data, ip, port): one datagram, best effort */
+/* (node, command, data, ip, port [, application]): one datagram, best effort */
 static int send_datagram(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
   chaski_slice command = chaski__check_slice(L, 2);
@@ -175,7 +186,8 @@ static int send_datagram(lua_State *L) {
   chaski__check_world(L, n, "node:send_udp_message");
   luaL_argcheck(L, chaski_address_is_numeric(ip), 4, "numeric address expected");
   luaL_argcheck(L, port >= 1 && port <= 65535, 5, "port 1..65535 expected");
-  if (n->core && !pack(L, n, 3)) return 2;
+  lua_settop(L, 6);
+  if (n->core && !pack_as(L, n, 3, strings_of(L, n, 6))) return 2;
   if (n->core) rc = chaski_node_send_datagram(n->core, command, packed(n), ip, (uint16_t)port);
   return result(L, rc, "node:send_udp_message", command);
 }

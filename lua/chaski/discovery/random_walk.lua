@@ -1,7 +1,6 @@
--- random_walk.lua: k walkers instead of a flood: a request starts on k random edges and goes on by one. Few frames where
--- many share the topic. Walkers end in dead ends and where others have been; if they found nobody, new ones set out, and
--- go on by two.
--- SPDX-License-Identifier: MIT
+-- random_walk.lua: k walkers instead of a flood: a request starts on k random edges and goes on by one. Few frames
+-- where many share the topic. Walkers end in dead ends and where others have been; if they found nobody, new ones set
+-- out, and go on by two. SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local walk = require "chaski.discovery.walk"
 
