@@ -6,10 +6,7 @@ local options = require "chaski.options"
 local methods, fields = core.node_methods, core.node_fields
 local edge_methods, edge_fields = core.edge_methods, core.edge_fields
 
-local function is_a(value, class)
-  local meta = type(value) == "userdata" and getmetatable(value)
-  return meta and meta.__name == class
-end
+local is_a = options.is_a
 
 local function sorted(getter)
   return function(object)
@@ -72,9 +69,7 @@ local handshake_schema = {
 --- how things stand: nil, err with code "live", or "no_edge" when the edge has ended (connect again).
 function methods:handshake(edge, given)
   local where = "node:handshake"
-  if not is_a(edge, "chaski.edge") then
-    error(("%s: expected an edge, got %s"):format(where, options.describe(edge)), 2)
-  end
+  options.expect_object(where, "chaski.edge", "an edge", edge, 2)
   given = options.check(where, handshake_schema, given)
   if given.delay > 0 then core.sleep(given.delay) end
   if edge.live and edge.node == self then
@@ -83,8 +78,18 @@ function methods:handshake(edge, given)
   return nil, core.new_error("no_edge", where .. ": there is no such live edge: connect again")
 end
 
+local function expect_address(where, value, port)
+  local good = type(value) == "string" and (port == nil or math.type(port) == "integer")
+  if good then return end
+  local wrong = type(value) == "string" and "port " .. options.describe(port) or options.describe(value)
+  error(("%s: expected an edge, 'ip:port', or ip and port, got %s"):format(where, wrong), 3)
+end
+
 function methods:close_connection(edge, port)
-  if not is_a(edge, "chaski.edge") then edge = self:get_edge(edge, port) end
+  if not is_a(edge, "chaski.edge") then
+    expect_address("node:close_connection", edge, port)
+    edge = self:get_edge(edge, port)
+  end
   if edge and edge.live and edge.node == self then return edge:close() end
   return nil, core.new_error("no_edge", "node:close_connection: there is no such live edge")
 end
@@ -109,12 +114,31 @@ local function dial_back(node, address, given)
   return edge, err
 end
 
-function methods:connect(address, given)
+--- Is there a topic that a discovery would search?
+local function has_unpaired(node)
+  for _, topic in ipairs(node.subscriptions) do
+    if not node:paired_for(topic) then return true end
+  end
+  return false
+end
+
+local function joined(ip, port)
+  if type(ip) ~= "string" then
+    error(("node:connect: expected an ip before the port, got %s"):format(options.describe(ip)), 3)
+  end
+  return (ip:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(ip, port)
+end
+
+--- connect(address or node [, options]) or connect(ip, port [, options]).
+function methods:connect(address, given, more)
+  if math.type(given) == "integer" then
+    address, given = joined(address, given), more
+  end
   if given == nil then return core.connect(self, address) end
   given = options.check("node:connect", connect_schema, given)
   if given.paired or given.report then return dial_back(self, address, given) end
   local edge, err = core.connect(self, address, { timeout = given.timeout })
-  if not edge or not given.discovery then return edge, err end
+  if not edge or not given.discovery or not has_unpaired(self) then return edge, err end
   local searched
   searched, err = self:discovery { node = edge, on_pair = "disconnect", timeout = given.discovery_timeout }
   if not searched then return nil, err end
@@ -131,6 +155,7 @@ end
 function methods:is_connected_to(peer)
   if is_a(peer, "chaski.edge") then return peer.live and peer.node == self end
   if is_a(peer, "chaski.node") then return has_edge_to_id(self, peer.id) end
+  expect_address("node:is_connected_to", peer)
   return self:get_edge(peer) ~= nil
 end
 

@@ -12,6 +12,9 @@ local schema = {
   { name = "timestamp", kind = options.any },
 }
 
+--- Those made by hand: what a node makes of them depends on its own serializer.
+core.made_by_hand = setmetatable({}, { __mode = "k" })
+
 ---@param given { command: string?, topic: string?, data: any, ttl: integer?, uuid: string?, timestamp: any }?
 ---@return chaski.message
 return function(given)
@@ -20,5 +23,6 @@ return function(given)
   if fields.timestamp == nil then fields.timestamp = core.timestamp_now() end
   local message, err = core.read_frame(core.build_frame(fields, fields.data))
   if not message then error(tostring(err), 2) end
+  core.made_by_hand[message] = true
   return message
 end

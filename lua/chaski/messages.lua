@@ -88,12 +88,15 @@ function methods:add_propagation_command(command)
   return add_propagation_command(self, command)
 end
 
---- The data of a message from the wire if it is a table, nil if it is anything else or cannot be decoded.
-local function table_of(message)
+--- The data of a message of the protocol's if it is a table, nil if it is anything else or cannot be decoded. Its
+--- strings are strings, whatever the node's option `strings` makes of the application's.
+local function table_of(node, message)
   local ok, data = pcall(function()
     return message.data
   end)
-  return ok and type(data) == "table" and data or nil
+  if not ok or type(data) ~= "table" then return nil end
+  if core.node_state(node).options.strings == "auto" then return data end
+  return core.unpack(message.bytes)
 end
 core.table_of = table_of
 
@@ -106,11 +109,11 @@ local function living(node, edge)
   return edge
 end
 
---- Handle a command of the protocol's own: receive(node, data, edge, size). Data that is no table is ignored.
+--- Handle a command of the protocol's own: receive(node, data, edge, size, message). Data that is no table is ignored.
 function core.handle_protocol(node, command, receive, concurrency)
   add(node, { command }, function(message, edge)
-    local data = table_of(message)
-    if data then receive(node, data, living(node, edge), message.size) end
+    local data = table_of(node, message)
+    if data then receive(node, data, living(node, edge), message.size, message) end
   end, { command = true, concurrency = concurrency or 1 })
 end
 

@@ -46,6 +46,23 @@ function M.describe(value)
   return meta and meta.__name or kind
 end
 
+--- Is value an object of this class ("chaski.edge")?
+function M.is_a(value, class)
+  local meta = type(value) == "userdata" and getmetatable(value)
+  return meta and meta.__name == class
+end
+
+--- Raise unless value is an object of this class.
+---@param where string
+---@param class string
+---@param expected string the class in words: "an edge"
+---@param value any
+---@param level integer of the caller to blame, as in error()
+function M.expect_object(where, class, expected, value, level)
+  if M.is_a(value, class) then return end
+  error(("%s: expected %s, got %s"):format(where, expected, M.describe(value)), level + 1)
+end
+
 -- --- kinds: { expected =, test = } -----------------------------------------------------------------------------------
 
 local function of_type(name)

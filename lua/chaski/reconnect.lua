@@ -88,6 +88,7 @@ function M.install(node, policy, level)
 end
 
 function core.node_methods:try_to_reconnect(edge)
+  options.expect_object("node:try_to_reconnect", "chaski.edge", "an edge", edge, 2)
   return M.follow(self, edge)
 end
 

@@ -37,6 +37,11 @@ function methods:serve(callback, fn)
   end)
 end
 
+--- What is the protocol's among data of the application: a str, also where strings are sent as bin.
+local function text(node, value)
+  return core.node_state(node).options.strings == "bin" and core.str(value) or value
+end
+
 -- --- asking ----------------------------------------------------------------------------------------------------------
 
 local function finish(pending, id, ok, value)
@@ -56,7 +61,7 @@ end
 local function ask(node, id, data, edges)
   local asked, err = {}, core.new_error("no_edge", "node:request: there is no live edge")
   for _, edge in ipairs(edges) do
-    local ok, why = core.write(node, "request_udp", data, { edge = edge })
+    local ok, why = core.write(node, "request_udp", data, { edge = edge }, true)
     if ok then asked[edge] = true
     else err = why end
   end
@@ -85,7 +90,7 @@ function methods:request(callback, kwargs, given)
   for key, value in pairs(kwargs or {}) do
     arguments[key] = value
   end
-  local data = { id = id, callback = callback, kwargs = arguments }
+  local data = { id = text(self, id), callback = text(self, callback), kwargs = arguments }
   local sent, err = ask(self, id, data, given.edge and { given.edge } or self.edges)
   if not sent then return nil, err end
   local ok, value = core.park(given.timeout)
@@ -96,16 +101,16 @@ function methods:request(callback, kwargs, given)
   return nil, ok == nil and core.new_error("timeout", ("node:request %s: no answer"):format(callback)) or value
 end
 
-local function receive_response(node, data, edge)
+local function receive_response(node, data, edge, _, message)
   local pending = core.node_state(node).requests
   local id = data.id
   local question = type(id) == "string" and pending[id]
   if not question or not question.asked[edge] then return end
   local failure = data.error
-  if type(failure) ~= "table" then return finish(pending, id, true, data.response) end
+  if type(failure) ~= "table" then return finish(pending, id, true, message.data.response) end
   local code = type(failure.code) == "string" and failure.code:sub(1, NAME_MAX) or "failed"
-  local message = type(failure.message) == "string" and failure.message:sub(1, MESSAGE_MAX) or code
-  fail_one(pending, id, edge, core.new_error(code, ("node:request at %s: %s"):format(edge.name, message)))
+  local why = type(failure.message) == "string" and failure.message:sub(1, MESSAGE_MAX) or code
+  fail_one(pending, id, edge, core.new_error(code, ("node:request at %s: %s"):format(edge.name, why)))
 end
 
 -- --- answering -------------------------------------------------------------------------------------------------------
@@ -123,11 +128,11 @@ end
 
 local function answer(node, edge, data, response)
   local sent, err = core.write(node, "response_udp", {
-    id = data.id,
-    callback = data.callback,
+    id = text(node, data.id),
+    callback = text(node, data.callback),
     kwargs = data.kwargs,
     response = response == nil and core.null or response,
-  }, { edge = edge })
+  }, { edge = edge }, true)
   if not sent and edge.live then refuse(node, edge, data, "failed", tostring(err)) end
 end
 
@@ -162,9 +167,10 @@ local function has_room(state, number)
   return state.call_rates:take(number)
 end
 
-local function receive_request(node, data, edge)
+local function receive_request(node, data, edge, _, message)
   local state = core.node_state(node)
   if type(data.id) ~= "string" or #data.id > 64 or type(data.callback) ~= "string" then return end
+  data.kwargs = message.data.kwargs
   if type(data.kwargs) ~= "table" then data.kwargs = core.map {} end
   local fn = state.served[data.callback]
   if not has_room(state, edge.number) then return refuse(node, edge, data, "busy", "too many calls") end

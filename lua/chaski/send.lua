@@ -1,6 +1,7 @@
 -- send.lua: sending with a serializer of the script's own, and waiting while every edge is full.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
+local options = require "chaski.options"
 
 local methods = core.node_methods
 
@@ -39,45 +40,68 @@ end
 function methods:write(command, data, given)
   local ok, value = encode(self, data)
   if not ok then return nil, value end
-  return core.write(self, command, value, given)
+  return core.write(self, command, value, given, true)
 end
 
 function methods:send_udp_message(command, data, ip, port)
-  return core.send_datagram(self, command, data, ip, port)
+  local ok, value = encode(self, data)
+  if not ok then return nil, value end
+  return core.send_datagram(self, command, value, ip, port, true)
+end
+
+--- Is there a frame whose data are as this node would send them?
+local function has_own_bytes(message)
+  return not core.made_by_hand[message] and not core.message_assigned(message)
 end
 
 function methods:propagate(message, edge)
-  if not core.message_assigned(message) then return core.propagate(self, message, edge) end
+  options.expect_object("node:propagate", "chaski.message", "a message", message, 2)
+  if has_own_bytes(message) then return core.propagate(self, message, edge) end
   local ok, value = encode(self, message.data)
   if not ok then return nil, value end
   return core.propagate(self, message, edge, true, value)
 end
 
 function methods:serialize_message(message)
-  local frame = core.original_frame(message)
+  options.expect_object("node:serialize_message", "chaski.message", "a message", message, 2)
+  local frame = has_own_bytes(message) and core.original_frame(message)
   if frame then return frame end
   local ok, value = encode(self, message.data)
   if not ok then return nil, value end
-  return core.build_frame(message:totable(), value)
+  ok, frame = pcall(core.build_frame, message:totable(), value, core.node_state(self).options.strings)
+  if not ok then return nil, core.new_error("serialize", "node:serialize_message: " .. tostring(frame)) end
+  return frame
 end
 
 --- The bytes of a value, by the node's serializer or chaski.pack. nil, err when that fails.
 function methods:serializer(value)
-  local own = core.node_state(self).options.serializer
-  local ok, bytes, err = pcall(own or core.pack, value)
-  if ok and type(bytes) == "string" then return bytes end
-  local why = ok and (err or ("expected a string, got a %s"):format(type(bytes))) or bytes
-  return nil, core.new_error("serialize", "node:serializer: " .. tostring(why))
+  local given = core.node_state(self).options
+  local bytes, err
+  if given.serializer then
+    local ok
+    ok, bytes = pcall(given.serializer, value)
+    if not ok then err = bytes end
+  else
+    bytes, err = core.pack(value, { strings = given.strings })
+  end
+  if not err and type(bytes) == "string" then return bytes end
+  err = err or ("expected a string, got a %s"):format(type(bytes))
+  return nil, core.new_error("serialize", "node:serializer: " .. tostring(err))
 end
 
 --- The value of bytes, by the node's deserializer or chaski.unpack; the bytes themselves, and the error, when that
 --- fails.
 function methods:deserializer(bytes)
   if type(bytes) ~= "string" then error(("node:deserializer: expected a string, got %s"):format(type(bytes)), 2) end
-  local own = core.node_state(self).options.deserializer
-  local ok, value, err = pcall(own or core.unpack, bytes)
-  if ok and (own or not err) then return value end
-  return bytes, core.new_error("malformed_data", "node:deserializer: " .. tostring(ok and err or value))
+  local given = core.node_state(self).options
+  local ok, value, err = true, nil, nil
+  if given.deserializer then
+    ok, value = pcall(given.deserializer, bytes)
+  else
+    value, err = core.unpack(bytes, { strings = given.strings })
+  end
+  if ok and not err then return value end
+  return bytes, core.new_error("malformed_data", "node:deserializer: " .. tostring(err or value))
 end
 
 function methods.uuid()

@@ -122,7 +122,7 @@ function M.install(node)
   node:on("datagram", function(message, ip, port)
     local command = message.command
     if command ~= "status" and command ~= "response" then return end
-    local data = core.table_of(message)
+    local data = core.table_of(node, message)
     if not data then return end
     if command == "status" then
       receive_status(node, data, message.wire_size, ip, port)

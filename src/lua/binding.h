@@ -44,6 +44,8 @@ void chaski__waiters_wake(chaski_waiter **list, int (*push)(lua_State *co, void 
   X(UNDELIVERED, "undelivered")                                                                                        \
   X(MALFORMED_DATA, "malformed_data")                                                                                  \
   X(HANDLER_ERROR, "handler_error")                                                                                    \
+  X(FORBIDDEN, "forbidden")                                                                                            \
+  X(CERTIFICATE, "certificate")                                                                                        \
   X(DATAGRAM, "datagram")                                                                                              \
   X(UDP_OPEN, "udp_open")                                                                                              \
   X(UDP_CLOSED, "udp_closed")                                                                                          \
@@ -81,7 +83,8 @@ struct chaski_lua_node {
   bool running;           /* run has anchored it */
   bool told_unreadable;   /* that its deserializer has failed */
   bool stop_asked;
-  char host[CHASKI_SIM_HOST]; /* in a simulation: the address of the host it is on */
+  struct chaski_tls_layer *tls; /* NULL: in clear */
+  char host[CHASKI_SIM_HOST];   /* in a simulation: the address of the host it is on */
 };
 
 chaski_lua_node *chaski__check_node(lua_State *L, int arg);    /* raises if it is none */
@@ -107,6 +110,10 @@ extern const luaL_Reg chaski__dial_methods[]; /* dial.c */
 extern const luaL_Reg chaski__node_fields[];  /* fields.c: getters */
 void chaski__open_dial(lua_State *L);         /* the same of dial.c */
 void chaski__open_send(lua_State *L);         /* functions of send.c for the module table on top */
+
+/* --- TLS (node_tls.c) ------------------------------------------------------------------------------------------- */
+void chaski__open_node_tls(lua_State *L);       /* functions for the module table on top */
+void chaski__drop_node_tls(chaski_lua_node *n); /* the core's node is gone */
 
 /* --- edges (edge.c) --------------------------------------------------------------------------------------------- */
 void chaski__push_edge(lua_State *L, chaski_lua_node *n, chaski_edge *edge); /* NULL: nil */

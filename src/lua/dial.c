@@ -56,6 +56,7 @@ static bool address_of_node(lua_State *L, const chaski_lua_node *peer, chaski_ad
   else if (chaski_address_is_any(ip))
     ip = strchr(ip, ':') ? "::1" : "127.0.0.1";
   memcpy(out->host, ip, strlen(ip) + 1);
+  snprintf(out->name, sizeof out->name, "%s", chaski_node_name(peer->core)); /* heeded where names are proven: TLS */
   out->port = chaski_node_port(peer->core);
   return true;
 }

@@ -69,7 +69,8 @@ static int get_ledger(lua_State *L) {
   c = chaski_node_counters(n->core);
 #define COUNT(name) set_count(L, #name, c->name)
   COUNT(published), COUNT(delivered), COUNT(relayed), COUNT(duplicates), COUNT(own), COUNT(stale), COUNT(expired);
-  COUNT(unwanted), COUNT(unknown), COUNT(ignored), COUNT(no_interest), COUNT(dropped), COUNT(lost), COUNT(malformed);
+  COUNT(unwanted), COUNT(unknown), COUNT(ignored), COUNT(no_interest), COUNT(forbidden), COUNT(dropped), COUNT(lost),
+      COUNT(malformed);
   COUNT(frames_in), COUNT(frames_out), COUNT(bytes_in), COUNT(bytes_out);
   COUNT(datagrams_in), COUNT(datagrams_out), COUNT(bad_datagrams);
 #undef COUNT

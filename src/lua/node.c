@@ -182,6 +182,15 @@ static void on_udp(void *user, bool open, int status) {
   enter(&up, emit_upcall);
 }
 
+static void on_forbidden(void *user, chaski_edge *edge, enum chaski_right right, chaski_slice topic) {
+  static const char *const rights[] = {"publish", "subscribe", "relay"};
+  char text[CHASKI_HOST_MAX];
+  struct upcall up = {
+      .node = user, .event = CHASKI_ON_FORBIDDEN, .edge = edge, .reason = rights[right], .detail = text};
+  snprintf(text, sizeof text, "%.*s", (int)topic.len, (const char *)topic.ptr);
+  enter(&up, emit_upcall);
+}
+
 struct datagram {
   struct upcall up;
   const char *host;
@@ -247,6 +256,7 @@ static const chaski_node_events events = {
     .edge_writable = on_edge_writable,
     .edge_changed = on_edge_changed,
     .drained = on_drained,
+    .forbidden = on_forbidden,
     .datagram = on_datagram,
     .udp = on_udp,
     .undelivered = on_undelivered,
