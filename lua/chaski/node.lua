@@ -75,18 +75,39 @@ function fields.status(node)
   return add_extra(answer, state.options.status_extra, node)
 end
 
+--- True if what goes over the node's edges is encrypted and both ends are who they say they are.
+function fields.tls(node)
+  return core.tls_counters ~= nil and core.tls_counters(node) ~= nil
+end
+
+--- Take the certificates of the options; the name they give must not contradict what the options say.
+local function secure(node, checked)
+  local client, server = checked.ssl_context_client or checked.tls, checked.ssl_context_server or checked.tls
+  if not client and not server then return true end
+  local id = (client or server).id
+  for _, option in ipairs { "name", "id" } do
+    if checked[option] and checked[option] ~= id then
+      local text = "chaski.node: the certificate is that of '%s', the option '%s' says '%s'"
+      return nil, core.new_error("certificate", text:format(id, option, checked[option]))
+    end
+  end
+  return core.set_tls(node, client, server)
+end
+
 local function new(given)
   local checked = options.check_node(given, 2)
   local state = { options = checked, listeners = {}, paired = {}, redialling = {} }
   local node, err = core.new_node(checked, state)
   if not node then return nil, err end
+  local ok
+  ok, err = secure(node, checked)
+  if not ok then return nil, err end
   if checked.reconnections > 0 then reconnect.install(node, checked.reconnect, 3) end
   requests.install(node)
   status.install(node)
   discovery.install(node, checked.discovery)
   if #checked.subscriptions > 0 then node:subscribe(checked.subscriptions) end
   if not checked.run then return node end
-  local ok
   ok, err = node:run()
   if not ok then return nil, err end
   return node

@@ -284,6 +284,24 @@ M.node = {
   { name = "discovery", kind = M.either(M.table, M.text(1, 256)), default = "chaski.discovery.walk" },
 }
 
+local context = {
+  expected = "chaski.tls.context{…}",
+  test = function(value)
+    return M.is_a(value, "chaski.tls.context")
+  end,
+}
+
+for _, row in ipairs {
+  { name = "tls", kind = context }, -- both of the next two
+  { name = "ssl_context_client", kind = context },
+  { name = "ssl_context_server", kind = context },
+  { name = "ssl_certificates_location", kind = M.text(1, 4096), default = "." },
+  { name = "ssl_certificate_attributes", kind = M.table, default = {} },
+  { name = "request_ssl_certificate", kind = M.text(1, 4096) },
+} do
+  M.node[#M.node + 1] = row
+end
+
 M.subscription = {
   { name = "paired", kind = M.boolean },
   { name = "concurrency", kind = M.integer(1, 1000000), default = 1 },
@@ -291,18 +309,9 @@ M.subscription = {
   { name = "inbox", kind = M.integer(1, 1000000) },
 }
 
-local function refuse_tls(where, given, level)
-  for key in pairs(given) do
-    if type(key) == "string" and (key:find "^ssl_" or key == "request_ssl_certificate") then
-      error(("%s: option '%s' is not supported in this version: there is no TLS yet"):format(where, key), level + 1)
-    end
-  end
-end
-
 --- The options of a node, checked; limits as the core takes them.
 function M.check_node(given, level)
   local where = "chaski.node"
-  if type(given) == "table" then refuse_tls(where, given, level + 1) end
   local checked = M.check(where, M.node, given, level + 1)
   checked.ip = checked.ip or core.default_ip()
   checked.limits = M.limits(where, checked.limits, level + 1)

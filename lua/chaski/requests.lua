@@ -38,7 +38,7 @@ function methods:serve(callback, fn)
 end
 
 --- What is the protocol's among data of the application: a str, also where strings are sent as bin.
-local function text(node, value)
+local function as_str(node, value)
   return core.node_state(node).options.strings == "bin" and core.str(value) or value
 end
 
@@ -90,7 +90,7 @@ function methods:request(callback, kwargs, given)
   for key, value in pairs(kwargs or {}) do
     arguments[key] = value
   end
-  local data = { id = text(self, id), callback = text(self, callback), kwargs = arguments }
+  local data = { id = as_str(self, id), callback = as_str(self, callback), kwargs = arguments }
   local sent, err = ask(self, id, data, given.edge and { given.edge } or self.edges)
   if not sent then return nil, err end
   local ok, value = core.park(given.timeout)
@@ -128,8 +128,8 @@ end
 
 local function answer(node, edge, data, response)
   local sent, err = core.write(node, "response_udp", {
-    id = text(node, data.id),
-    callback = text(node, data.callback),
+    id = as_str(node, data.id),
+    callback = as_str(node, data.callback),
     kwargs = data.kwargs,
     response = response == nil and core.null or response,
   }, { edge = edge }, true)

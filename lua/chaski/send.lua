@@ -94,7 +94,7 @@ end
 function methods:deserializer(bytes)
   if type(bytes) ~= "string" then error(("node:deserializer: expected a string, got %s"):format(type(bytes)), 2) end
   local given = core.node_state(self).options
-  local ok, value, err = true, nil, nil
+  local ok, value, err = true
   if given.deserializer then
     ok, value = pcall(given.deserializer, bytes)
   else

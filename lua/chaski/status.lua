@@ -1,6 +1,6 @@
 -- status.lua: the status of a node over UDP (PROTOCOL A.8, B.10): asking another node, and answering. An answer is
 -- never longer than a request of our kind, which is padded for it, and at most three times as long as one of the
--- original's.
+-- original's. A node with TLS has no datagrams: it asks over an edge, made for the question if there is none.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local options = require "chaski.options"
@@ -18,6 +18,26 @@ local schema = {
   { name = "topic", kind = options.text(1, 4096) },
 }
 
+--- Send the question by datagram, or over an edge to the address. The second result, if there is one, is an edge that
+--- was made for it.
+local function ask(node, question, data, timeout)
+  local ip, port = question.ip, question.port
+  if not node.tls then
+    data.pad = core.bin(("\0"):rep(PAD))
+    return core.send_datagram(node, "status", data, ip, port)
+  end
+  local edge, made, err = node:get_edge(ip, port), nil, nil
+  if not edge then
+    made, err = node:connect((ip:find ":" and "[%s]:%d" or "%s:%d"):format(ip, port), { timeout = timeout })
+    if not made then return nil, err end
+  end
+  edge = edge or made
+  question.ip, question.port = edge.ip, edge.port
+  local ok
+  ok, err = core.write(node, "status", data, { edge = edge })
+  return ok, ok and made or err
+end
+
 --- Ask the node at a numeric ip and port. The answer is a table: name, paired (topic -> boolean), serving,
 --- reconnecting; with `topic` of that topic only.
 function methods:request_status(ip, port, given)
@@ -31,17 +51,19 @@ function methods:request_status(ip, port, given)
   local pending = core.node_state(self).status_pending
   if pending.count >= PENDING_MAX then return nil, core.new_error("full", "node:request_status: too many questions") end
   local id = core.uuid()
-  local question = { ip = ip, port = port, waiter = core.waiter "node:request_status" }
+  local question, made = { ip = ip, port = port }, nil
   pending[id], pending.count = question, pending.count + 1
   local _ <close> = setmetatable({}, {
     __close = function()
       pending[id], pending.count = nil, pending.count - 1
+      if made then self:close_connection(made) end
     end,
   })
-  local data = { id = id, topic = given.topic, pad = core.bin(("\0"):rep(PAD)) }
-  local ok, err = core.send_datagram(self, "status", data, ip, port)
-  if not ok then return nil, err end
-  local answer = core.park(given.timeout)
+  local ok, result = ask(self, question, { id = id, topic = given.topic }, given.timeout)
+  if not ok then return nil, result end
+  made = result
+  question.waiter = core.waiter "node:request_status"
+  local answer = question.answer or core.park(given.timeout)
   if answer then return answer end
   return nil, core.new_error("timeout", ("node:request_status %s:%d: no answer"):format(ip, port))
 end
@@ -50,7 +72,8 @@ local function receive_response(node, data, ip, port)
   local pending = core.node_state(node).status_pending
   local question = type(data.id) == "string" and pending[data.id]
   if type(question) ~= "table" or question.ip ~= ip or question.port ~= port then return end
-  core.wake(question.waiter, data)
+  question.answer = data
+  if question.waiter then core.wake(question.waiter, data) end
 end
 
 --- Topics in the order in which they matter to somebody who asks without naming one.
@@ -114,11 +137,23 @@ local function receive_status(node, data, size, ip, port)
   if answer then core.send_datagram(node, "response", answer, ip, port) end
 end
 
+--- The same over an edge, where the peer is known: nothing need be padded.
+local function receive_over_edge(node)
+  core.handle_protocol(node, "status", function(_, data, edge)
+    if type(data.id) ~= "string" or #data.id > 64 then return end
+    core.write(node, "response", answer_to(node, data, DATAGRAM_MAX), { edge = edge })
+  end)
+  core.handle_protocol(node, "response", function(_, data, edge)
+    receive_response(node, data, edge.ip, edge.port)
+  end)
+end
+
 local M = {}
 
 function M.install(node)
   local state = core.node_state(node)
   state.status_pending, state.searched, state.leaders = { count = 0 }, {}, {}
+  receive_over_edge(node)
   node:on("datagram", function(message, ip, port)
     local command = message.command
     if command ~= "status" and command ~= "response" then return end

@@ -64,6 +64,58 @@ describe("a node", function()
   )
 
   it(
+    "may live at an address of IPv6",
+    test(function()
+      local a, b = nodes.node("a", { ip = "::1" }), nodes.node("b", { ip = "::1" })
+      assert.equal("[::1]:" .. b.port, b.address)
+      local edge = assert(a:connect(b.address))
+      assert.same({ "b", "::1", b.port }, { edge.name, edge.ip, edge.port })
+      assert.equal(edge, assert(a:connect("::1", b.port)))
+      assert.equal(edge, a:get_edge("::1", b.port))
+      assert.equal("b", assert(a:request_status("::1", b.port)).name)
+    end)
+  )
+
+  it(
+    "connects to an ip and a port given apart, too",
+    test(function()
+      local a, b = nodes.node "a", nodes.node "b"
+      local edge = assert(a:connect(b.ip, b.port, { timeout = 4 }))
+      assert.equal("b", edge.name)
+      assert.equal(edge, assert(a:connect(b.ip, b.port)))
+      assert.equal("refused", select(2, a:connect("127.0.0.1", chaski.get_free_port())).code)
+      assert.equal("bad_address", select(2, a:connect("127.0.0.1", 65536)).code)
+      assert.error_matches(function()
+        a:connect(b, b.port)
+      end, "node:connect: expected an ip before the port, got chaski.node")
+      assert.error_matches(function()
+        a:connect(b.ip, b.port, { timeouts = 1 })
+      end, "node:connect: unknown option 'timeouts', did you mean 'timeout'")
+    end)
+  )
+
+  it(
+    "that is paired for all its topics, or is a root, searches nothing when it connects with discovery",
+    test(function()
+      local root = nodes.node("root", { root = true, port = chaski.get_free_port() })
+      local heard = 0
+      core.handle_protocol(root, "discovery", function()
+        heard = heard + 1
+      end)
+      local first = nodes.node("first", { subscriptions = "s", paired = true })
+      local none = nodes.node "none"
+      local other = nodes.node("other", { root = true, port = chaski.get_free_port() })
+      for _, node in ipairs { first, none, other } do
+        local edge = assert(node:connect(root, { discovery = true, discovery_timeout = 3600 }))
+        assert(edge:ping())
+        assert.is_true(edge.live)
+      end
+      assert.equal(0, heard)
+      assert.is_true(first.paired)
+    end)
+  )
+
+  it(
     "that is a root takes the first free of its favourite ports",
     test(function()
       local root = nodes.node("root", { root = true })
@@ -123,6 +175,33 @@ describe("a node", function()
       assert.error_matches(function()
         a:ping(b)
       end, "node:ping: expected an edge or options")
+    end)
+  )
+
+  it(
+    "names itself when it is given what it cannot use",
+    test(function()
+      local a, b, edge = nodes.pair()
+      local expected = {
+        try_to_reconnect = "an edge, got integer 5",
+        handshake = "an edge, got integer 5",
+        close_connection = "an edge, 'ip:port', or ip and port, got integer 5",
+        is_connected_to = "an edge, 'ip:port', or ip and port, got integer 5",
+        propagate = "a message, got integer 5",
+        serialize_message = "a message, got integer 5",
+        deserializer = "a string, got number",
+        paired_for = "a topic, got integer 5",
+        unsubscribe = "a topic or a list of topics, got integer 5",
+      }
+      for method, text in pairs(expected) do
+        assert.error_matches(function()
+          a[method](a, 5)
+        end, "node:" .. method .. ": expected " .. text, 1, true)
+      end
+      assert.error_matches(function()
+        a:close_connection(b.ip, "80")
+      end, "node:close_connection: expected an edge, 'ip:port', or ip and port, got port string '80'", 1, true)
+      assert.is_true(edge.live)
     end)
   )
 
@@ -286,6 +365,71 @@ describe("propagation of commands", function()
 end)
 
 describe("a serializer pair", function()
+  local brackets = {
+    serializer = function(value)
+      return "<" .. tostring(value) .. ">"
+    end,
+    deserializer = function(bytes)
+      return assert(bytes:match "^<(.*)>$", "no brackets")
+    end,
+  }
+
+  local function bracketed(options)
+    options = options or {}
+    options.serializer, options.deserializer = brackets.serializer, brackets.deserializer
+    return options
+  end
+
+  it(
+    "covers whatever a script sends: messages made by hand, commands and datagrams too",
+    test(function()
+      local a, b, edge = nodes.pair(bracketed(), bracketed())
+      local got, wait = nodes.collector()
+      local function take(message)
+        got[#got + 1] = { message.command, message.data, message.bytes }
+      end
+      b:handle("tell", take)
+      b:on("datagram", take)
+      local by_hand = chaski.message { command = "tell", data = 1 }
+      assert(a:write_data(assert(a:serialize_message(by_hand))))
+      assert(wait(1))
+      assert(a:propagate(by_hand))
+      assert(wait(2))
+      by_hand.data = 2
+      assert(a:write_data(assert(a:serialize_message(by_hand))))
+      assert(wait(3))
+      assert(a:write("tell", 3))
+      assert(wait(4))
+      assert(a:send_udp_message("news", 4, b.ip, b.port))
+      assert(wait(5))
+      for i, expected in ipairs { { "tell", "1" }, { "tell", "1" }, { "tell", "2" }, { "tell", "3" }, { "news", "4" } } do
+        assert.same({ expected[1], expected[2], "\xc4\x03<" .. expected[2] .. ">" }, got[i])
+      end
+      by_hand.data = print
+      assert.is_string(a:serialize_message(by_hand)) -- its own serializer takes a function
+      assert.equal("serialize", select(2, nodes.node("plain"):serialize_message(by_hand)).code)
+      assert.is_true(edge.live)
+    end)
+  )
+
+  it(
+    "leaves the protocol alone: discovery, requests and status",
+    test(function()
+      local root = nodes.node("root", bracketed { root = true, port = chaski.get_free_port() })
+      local a = nodes.node("a", bracketed { subscriptions = "s", paired = true })
+      local b = nodes.node("b", bracketed { subscriptions = "s" })
+      assert(a:connect(root))
+      assert(b:connect(root))
+      assert.equal("a", assert(b:discovery { timeout = 4 }).s.name)
+      b:serve("echo", function(kwargs)
+        return kwargs
+      end)
+      assert.same({ k = { 1, "x" } }, a:request("echo", { k = { 1, "x" } }, { edge = a:get_edge_by_name "b" }))
+      assert.equal("b", assert(a:request_status(b.ip, b.port)).name)
+      assert.equal(0, a.ledger.malformed_data + b.ledger.malformed_data + root.ledger.malformed_data)
+    end)
+  )
+
   it(
     "is there as methods, too; without options it is MessagePack",
     test(function()
@@ -372,6 +516,57 @@ describe("a serializer pair", function()
   )
 end)
 
+describe("the option strings", function()
+  local function one_of_each(strings)
+    local root = nodes.node("root", { root = true, port = chaski.get_free_port(), strings = strings })
+    local a = nodes.node("a", { subscriptions = "s", paired = true, strings = strings })
+    local b = nodes.node("b", { subscriptions = "s", strings = strings })
+    assert(a:connect(root))
+    assert(b:connect(root))
+    return a, b
+  end
+
+  it(
+    "is for a script's own data: the protocol's are as they have to be",
+    test(function()
+      for _, strings in ipairs { "auto", "str", "bin" } do
+        local a, b = one_of_each(strings)
+        local found, alone = b:discovery { timeout = 4 }
+        assert.is_nil(alone)
+        assert.equal("a", found.s.name)
+        local got
+        b:serve("ask", function(kwargs)
+          got = kwargs
+          return { text = "text", bytes = "\xff", none = chaski.null }
+        end)
+        local edge = a:get_edge_by_name "b"
+        local answer = assert(a:request("ask", { text = "text", bytes = "\xff" }, { edge = edge }))
+        assert.same({ "text", "\xff" }, { tostring(got.text), tostring(got.bytes) })
+        assert.same({ "text", "\xff" }, { tostring(answer.text), tostring(answer.bytes) })
+        local err = select(2, a:request("nobody serves this", {}, { edge = edge }))
+        assert.equal("unknown_callback", err.code)
+        local status = assert(a:request_status(b.ip, b.port, { topic = "s" }))
+        assert.equal("b", status.name)
+        assert.is_true(status.paired.s)
+        assert.is_string(status.leader)
+      end
+    end)
+  )
+
+  it(
+    "is followed by the serializer methods and by messages made by hand",
+    test(function()
+      local bin = nodes.node("bin", { strings = "bin" })
+      assert.equal("\xc4\x01x", bin:serializer "x")
+      assert.equal("x", bin:deserializer "\xc4\x01x")
+      assert.equal(chaski.str "x", bin:deserializer "\xa1x")
+      local frame = assert(bin:serialize_message(chaski.message { command = "c", data = "x" }))
+      assert.equal("\xc4\x01x", frame:sub(-3))
+      assert.truthy(frame:find("\xa7command\xa1c", 1, true))
+    end)
+  )
+end)
+
 describe("tostring", function()
   it(
     "says what an object is",
@@ -417,6 +612,17 @@ describe("an edge of the original's", function()
   )
 
   it(
+    "says while it waits for a pong",
+    test(function()
+      local _, _, edge = nodes.pair({ keep_alive = false }, { keep_alive = false })
+      local task = chaski.spawn(edge.ping, edge)
+      assert.is_true(edge.ping_in_progress)
+      assert(select(2, task:join()))
+      assert.is_false(edge.ping_in_progress)
+    end)
+  )
+
+  it(
     "updates its latency by the original's formula",
     test(function()
       local _, _, edge = nodes.pair({ keep_alive = false }, { keep_alive = false })
@@ -448,6 +654,7 @@ end)
 
 describe("a messages pool", function()
   it("is of bounded size, and an id that is there moves to its end", function()
+    assert.equal(0, #chaski.messages_pool())
     local pool = chaski.messages_pool(2)
     pool:append "x"
     pool:append "y"
@@ -489,16 +696,6 @@ describe("the datagram socket of a node", function()
       node:stop()
       wait(3)
       assert.is_true(told[3] == "udp_closed" or told[3] == "stopped")
-    end)
-  )
-
-  it(
-    "pauses and resumes writing for each edge, not here",
-    test(function()
-      local node = nodes.node "n"
-      for _, event in ipairs { "pause_writing", "resume_writing" } do
-        assert.equal("handle(" .. event .. ")", tostring(node:on(event, print)))
-      end
     end)
   )
 end)

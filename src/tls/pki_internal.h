@@ -10,11 +10,11 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#define CHASKI__PKI_ENTRIES_MAX 4096       /* of a revocation list */
-#define CHASKI__PKI_LIST_MAX (512 * 1024)  /* bytes of one or several revocation lists */
-#define CHASKI__PKI_CHAIN_MAX 8            /* certificates in a bundle */
+#define CHASKI__PKI_ENTRIES_MAX 4096        /* of a revocation list */
+#define CHASKI__PKI_LIST_MAX (512 * 1024)   /* bytes of one or several revocation lists */
+#define CHASKI__PKI_CHAIN_MAX 8             /* certificates in a bundle */
 #define CHASKI__PKI_BUNDLE_MAX (256 * 1024) /* bytes of it */
-#define CHASKI__PKI_TIME_MAX 253402300799  /* 9999-12-31T23:59:59Z, the last there is in X.509 */
+#define CHASKI__PKI_TIME_MAX 253402300799   /* 9999-12-31T23:59:59Z, the last there is in X.509 */
 
 struct chaski_pki_key {
   EVP_PKEY *pkey;
@@ -45,7 +45,7 @@ void chaski__pki_begin(char *why); /* why is "", the queue is empty */
 int chaski__pki_copy(const void *ptr, size_t len, chaski_pki_bytes *out, char *why);
 int chaski__pki_drain(BIO *bio, chaski_pki_bytes *out, char *why); /* what was written to a memory BIO */
 int chaski__pki_digest(const void *ptr, size_t len, uint8_t out[CHASKI_PKI_HASH]); /* CHASKI_OK or ENOMEM */
-bool chaski__pki_plain(const char *text, size_t len); /* no NUL, no control character */
+bool chaski__pki_plain(const char *text, size_t len);                              /* no NUL, no control character */
 
 /* --- PEM (pki_pem.c) ------------------------------------------------------------------------------------------ */
 typedef struct chaski__pki_block {
@@ -82,11 +82,11 @@ int chaski__pki_name_read(const X509_NAME *name, struct chaski_pki_request *requ
 /* One certificate from exactly these bytes. */
 int chaski__pki_x509_read(const unsigned char *der, size_t len, X509 **out, char *why);
 /* All certificates of a PEM bundle, at least one. */
-int chaski__pki_bundle_read(chaski_slice pem, const char *what, STACK_OF(X509) **out, char *why);
+int chaski__pki_bundle_read(chaski_slice pem, const char *what, STACK_OF(X509) * *out, char *why);
 ASN1_OBJECT *chaski__pki_rights_object(void); /* to be freed; NULL: out of memory */
 
 /* --- revocation lists (pki_crl.c) -------------------------------------------------------------------------------- */
 /* All lists, PEM or one in DER, each signed by one of the roots. */
-int chaski__pki_lists_read(chaski_slice bytes, STACK_OF(X509) *roots, STACK_OF(X509_CRL) **out, char *why);
+int chaski__pki_lists_read(chaski_slice bytes, STACK_OF(X509) * roots, STACK_OF(X509_CRL) * *out, char *why);
 
 #endif

@@ -68,7 +68,6 @@ int chaski__pki_blocks(chaski_slice pem, const char *what, const char *name, siz
   if (!(bio = BIO_new_mem_buf(pem.ptr, (int)pem.len))) return chaski__pki_no_memory(why);
   rc = take_blocks(bio, what, name, max, each, ctx, &n, why);
   BIO_free(bio);
-  if (rc == CHASKI_OK && fences(pem) != 4 * n)
-    rc = chaski__pki_refuse(why, "%s: PEM that is cut off or damaged", what);
+  if (rc == CHASKI_OK && fences(pem) != 4 * n) rc = chaski__pki_refuse(why, "%s: PEM that is cut off or damaged", what);
   return rc;
 }

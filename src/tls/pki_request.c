@@ -67,30 +67,31 @@ static int take_request(void *ctx, const unsigned char *der, size_t len, char *w
   return decode(der, len, out, why);
 }
 
-static int check_key(const X509_REQ *req, const struct chaski_pki_key *key, char *why) {
-  EVP_PKEY_CTX *ctx;
+static int check_sound(const struct chaski_pki_key *key, char *why) {
+  EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
   bool good;
-  uint8_t hash[CHASKI_PKI_HASH];
-  unsigned char *der = NULL;
-  int len;
-  (void)req;
-  if (!key->strong) return chaski__pki_refuse(why, "request: the key is too weak or of a kind that is not taken");
-  if (!(ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL))) return chaski__pki_no_memory(why);
+  if (!ctx) return chaski__pki_no_memory(why);
   good = EVP_PKEY_public_check(ctx) == 1;
   EVP_PKEY_CTX_free(ctx);
-  if (!good) return chaski__pki_broken(why, "request: the key is not sound");
-  /* The certificate will hold the key as we write it, and its hash must be the one that was seen here. */
-  len = i2d_PUBKEY(key->pkey, &der);
-  good = len > 0 && chaski__pki_digest(der, (size_t)len, hash) == CHASKI_OK;
-  OPENSSL_free(der);
-  if (!good) return chaski__pki_broken(why, "request");
-  return memcmp(hash, key->hash, sizeof hash) == 0 ? CHASKI_OK
-                                                   : chaski__pki_refuse(why, "request: the key is not in normal form");
+  return good ? CHASKI_OK : chaski__pki_broken(why, "request: the key is not sound");
+}
+
+/* The certificate will hold the key as we write it, and its hash must be the one that is seen here. */
+static int check_form(const struct chaski_pki_key *key, char *why) {
+  struct chaski_pki_key ours;
+  int rc;
+  if (EVP_PKEY_up_ref(key->pkey) != 1) return chaski__pki_broken(why, "request");
+  rc = chaski__pki_key_init(&ours, key->pkey, NULL, false, why);
+  if (rc != CHASKI_OK) return rc;
+  chaski__pki_key_clear(&ours);
+  if (memcmp(ours.hash, key->hash, sizeof ours.hash) == 0) return CHASKI_OK;
+  return chaski__pki_refuse(why, "request: the key is not in normal form");
 }
 
 static int check(X509_REQ *req, const struct chaski_pki_key *key, char *why) {
-  int rc = check_key(req, key, why);
-  if (rc != CHASKI_OK) return rc;
+  int rc;
+  if (!key->strong) return chaski__pki_refuse(why, "request: the key is too weak or of a kind that is not taken");
+  if ((rc = check_sound(key, why)) != CHASKI_OK || (rc = check_form(key, why)) != CHASKI_OK) return rc;
   if (X509_REQ_get_version(req) != X509_REQ_VERSION_1) return chaski__pki_refuse(why, "request: unknown version");
   if (!chaski__pki_signature_strong(X509_REQ_get_signature_nid(req)))
     return chaski__pki_refuse(why, "request: signed in a way that is not taken");
