@@ -14,8 +14,8 @@ local pki = core.pki
 local must, guarded = result.must, result.guarded
 
 local ROOM = 32768 -- bytes: what is written in the end, with room to spare
-local TRIES = 3 -- when an answer is lost; the CA gives the same one again to the same key
-local PAUSE = 0.2 -- seconds before the next try
+local TRIES = 3 -- of a CA that is not there
+local PAUSE, PAUSE_MAX = 0.2, 2 -- seconds before the next try; doubles
 local LISTS_MAX = 1024 * 1024 -- bytes of revocation lists
 local ROOTS_MAX = 2
 
@@ -148,7 +148,9 @@ end
 local function exchange(context, want, make_request, timeout)
   local channel <close> = must(channels.connect(want.address, context, { timeout = timeout }))
   check_authority(channel, want.mesh)
-  local answer = ask(channel, make_request(channel))
+  local request = make_request(channel)
+  want.sent = true
+  local answer = ask(channel, request)
   check_bundle(answer.bundle, want.known)
   local info = check_certificate(answer, want)
   return { info = info, certificate = answer.certificate, bundle = answer.bundle, lists = fetch_lists(channel) }
@@ -171,14 +173,15 @@ local function exchange_once(contexts, want, make_request, deadline)
   return nil, err, false
 end
 
---- An answer that was lost is asked for again, with the same key.
+--- An answer that was lost is asked for again, with the same key, as long as there is time: the token may be spent.
 local function exchange_patiently(contexts, want, make_request, timeout)
-  local deadline = core.now() + timeout
-  for try = 1, TRIES do
+  local deadline, try, pause = core.now() + timeout, 1, PAUSE
+  while true do
     local done, err, again = exchange_once(contexts, want, make_request, deadline)
     if done then return done end
-    if not again or try == TRIES then error(err, 0) end
-    core.sleep(math.max(math.min(PAUSE, deadline - core.now()), 0))
+    if not again or (try >= TRIES and not want.sent) or core.now() + pause >= deadline then error(err, 0) end
+    core.sleep(pause)
+    try, pause = try + 1, math.min(2 * pause, PAUSE_MAX)
   end
 end
 

@@ -108,12 +108,22 @@ local function sync_folder(folder)
   return true
 end
 
+--- The same after a rename, which is done and not undone: what is there now is right, if not yet safe.
+local function sync_renamed(path)
+  local ok, err = sync_folder(folder_of(path))
+  if not ok then core.log("warn", "", ("'%s' may be lost in a power failure: %s"):format(path, tostring(err))) end
+  return true
+end
+
 --- A new file, its owner's alone; never one that is there already (code exists).
 ---@return true?, chaski.error?
 function M.create(path, bytes)
   local ok, err = write_new(path, bytes, PRIVATE)
   if not ok then return nil, err end
-  return sync_folder(folder_of(path))
+  ok, err = sync_folder(folder_of(path))
+  if ok then return true end
+  uv.fs_unlink(path)
+  return nil, err
 end
 
 --- A whole new file in the place of what is there, if anything: after a failure the old one is as it was.
@@ -129,7 +139,7 @@ function M.replace(path, bytes, public)
     uv.fs_unlink(temporary)
     return failed("replace", path, text, name)
   end
-  return sync_folder(folder_of(path))
+  return sync_renamed(path)
 end
 
 -- --- sets of files ---------------------------------------------------------------------------------------------------
@@ -144,22 +154,20 @@ end
 local function write_folder(path, contents)
   local ok, text, name = uv.fs_mkdir(path, FOLDER)
   if not ok then return failed("make the folder", path, text, name) end
+  local err
   for file, bytes in pairs(contents) do
-    local err
-    ok, err = write_new(path .. "/" .. file, bytes, PRIVATE)
-    if not ok then
-      remove_folder(path, contents)
-      return nil, err
-    end
+    if ok then ok, err = write_new(path .. "/" .. file, bytes, PRIVATE) end
   end
-  return sync_folder(path)
+  if ok then ok, err = sync_folder(path) end
+  if not ok then remove_folder(path, contents) end
+  return ok, err
 end
 
 local function point_to(path, folder)
   local link = folder .. ".link"
   local ok, text, name = uv.fs_symlink(folder:match "[^/]*$", link)
   if ok then ok, text, name = uv.fs_rename(link, path) end
-  if ok then return sync_folder(folder_of(path)) end
+  if ok then return sync_renamed(path) end
   uv.fs_unlink(link)
   return failed("replace", path, text, name)
 end
@@ -200,7 +208,7 @@ end
 --- A folder, its owner's alone when it is new.
 function M.make_folder(path)
   local ok, text, name = uv.fs_mkdir(path, FOLDER)
-  if ok then return sync_folder(folder_of(path)) end
+  if ok then return sync_renamed(path) end
   local stat = name == "EEXIST" and uv.fs_stat(path)
   if stat and stat.type == "directory" then return true end
   return failed("make the folder", path, text, name)

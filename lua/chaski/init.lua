@@ -8,6 +8,7 @@ require "chaski.send"
 require "chaski.edges"
 
 local ports = require "chaski.ports"
+local reconnect = require "chaski.reconnect"
 local task = require "chaski.task"
 
 ---@class chaski
@@ -17,7 +18,9 @@ local chaski = {
   topology = require "chaski.topology",
   message = require "chaski.message",
   messages_pool = core.messages_pool,
-  reconnect = require("chaski.reconnect").jitter,
+  reconnect = function(figures)
+    return (reconnect.jitter(figures, 3)) -- no tail call: the level counts callers
+  end,
 
   pack = core.pack,
   unpack = core.unpack,

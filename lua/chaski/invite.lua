@@ -100,10 +100,12 @@ function M.is_name(name)
   return type(name) == "string" and #name <= 64 and name:find "^[%w][%w._-]*$" ~= nil
 end
 
-local function read_bytes(bytes)
+local function read_bytes(bytes, coded)
   if is_cut(bytes) then return fail "it is cut off: the end is missing" end
   local body, check = bytes:sub(1, -CHECK - 1), bytes:sub(-CHECK)
-  if pki.sha256(body):sub(1, CHECK) ~= check then return fail "it is mistyped: its check sum is wrong" end
+  if pki.sha256(body):sub(1, CHECK) ~= check or pki.base64url(bytes) ~= coded then
+    return fail "it is mistyped: its check sum is wrong"
+  end
   local list = core.unpack(body, { depth = 2, count = 16 })
   local invite = type(list) == "table" and check_shape(list)
   if not invite then return fail "it has a form this version does not know" end
@@ -129,8 +131,7 @@ function M.read(text)
   if at then return fail(("it is mistyped: character %d cannot be part of one"):format(#PREFIX + at)) end
   local bytes = #coded % 4 ~= 1 and pki.unbase64url(coded)
   if not bytes then return fail "it is cut off: the end is missing" end
-  if pki.base64url(bytes) ~= coded then return fail "it is mistyped: its last character is wrong" end
-  return read_bytes(bytes)
+  return read_bytes(bytes, coded)
 end
 
 return M

@@ -158,7 +158,7 @@ certs_pair certs_root(const char *root, const char *key) {
 certs_pair certs_node(const char *uri, const certs_pair *issuer) {
   char names[300];
   snprintf(names, sizeof names, "URI:%s", uri);
-  const certs_what what = {.names = names};
+  const certs_what what = {.name = "node", .names = names};
   return certs_issue(&what, issuer);
 }
 

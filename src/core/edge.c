@@ -64,15 +64,16 @@ static void pull(chaski_edge **list, size_t *count, const chaski_edge *edge) {
   }
 }
 
-void chaski__edge_update_taker(chaski_edge *edge) {
+bool chaski__edge_update_taker(chaski_edge *edge) {
   chaski_node *node = edge->node;
   bool taker = edge->root || edge->propagates || edge->protocol == 0;
-  if (taker == edge->taker || edge->state != EDGE_LIVE) return;
+  if (taker == edge->taker) return true;
   if (!taker)
     pull(node->takers, &node->taker_count, edge);
   else if (!push(&node->takers, &node->taker_count, &node->taker_cap, edge))
-    return;
+    return false;
   edge->taker = taker;
+  return true;
 }
 
 int chaski__edge_go_live(chaski_edge *edge) {
@@ -82,10 +83,13 @@ int chaski__edge_go_live(chaski_edge *edge) {
     return CHASKI_EEDGES;
   }
   if (!push(&node->live, &node->live_count, &node->live_cap, edge)) return CHASKI_ENOMEM;
+  if (!chaski__edge_update_taker(edge)) {
+    pull(node->live, &node->live_count, edge);
+    return CHASKI_ENOMEM;
+  }
   if (!edge->dialled) node->pending--;
   edge->state = EDGE_LIVE;
   edge->was_live = true;
-  chaski__edge_update_taker(edge);
   return CHASKI_OK;
 }
 

@@ -44,9 +44,11 @@ static void put_common(const chaski_node *node, chaski__buf *b) {
   chaski__mp_put_bool(b, node->root);
 }
 
+/* Not counted up as other ids are: who could guess it could say, in our name, that a dial of ours has met ourselves. */
 static void put_handshake_id(chaski_node *node, chaski__buf *b, uint64_t *number) {
   char id[CHASKI_UUID_TEXT];
-  chaski__uuid_of_control(node, id, number);
+  *number = (chaski__random64(node->loop) & CHASKI_SEQ_MAX) | 1; /* 0 stands for none */
+  chaski_uuid_format(id, node->control_origin, *number);
   chaski__mp_put_key(b, "handshake_id");
   chaski__mp_put_str(b, chaski_slice_of(id, sizeof id));
 }
@@ -67,18 +69,22 @@ static int send_handshake(chaski__link *link, bool response, const char *bye) {
 
 typedef struct topic_list {
   chaski__buf names;
-  uint32_t count;
+  uint32_t count, left_out;
   size_t max;
 } topic_list;
 
 static void add_topic(void *ctx, chaski_slice topic) {
   topic_list *list = ctx;
-  if (list->names.len + topic.len + 5 > list->max) return;
+  if (list->names.len + topic.len + 5 > list->max) {
+    list->left_out++;
+    return;
+  }
   chaski__mp_put_str(&list->names, topic);
   list->count++;
 }
 
-static void put_subscriptions(const chaski_node *node, chaski__buf *b, size_t max) {
+/* Returns how many do not fit into max bytes. */
+static uint32_t put_subscriptions(const chaski_node *node, chaski__buf *b, size_t max) {
   topic_list list = {.max = max};
   chaski_node_topics(node, add_topic, &list);
   if (list.names.failed) b->failed = true;
@@ -86,6 +92,7 @@ static void put_subscriptions(const chaski_node *node, chaski__buf *b, size_t ma
   chaski__mp_put_array(b, list.count);
   chaski__buf_append(b, list.names.ptr, list.names.len);
   chaski__buf_free(&list.names);
+  return list.left_out;
 }
 
 /* The host peers are told to dial: what the node was told to say, its address, or what this connection came to. */
@@ -436,7 +443,10 @@ static void tell_subscriptions(chaski_node *node, chaski_edge *edge) {
   uint64_t most = node->limits.data_max;
   if (edge->frame_max && edge->frame_max < most) most = edge->frame_max;
   chaski__mp_put_map(&b, 3);
-  put_subscriptions(node, &b, most / 2);
+  uint32_t left_out = put_subscriptions(node, &b, most / 2);
+  if (left_out)
+    chaski__log(node, CHASKI_LOG_WARN, "%u subscriptions do not fit into a frame: %s does not know of them", left_out,
+                chaski_edge_name(edge));
   chaski__mp_put_key(&b, "propagates");
   chaski__mp_put_bool(&b, node->propagation);
   chaski__mp_put_key(&b, "root");
@@ -476,6 +486,8 @@ void chaski__receive_subscriptions(chaski__link *link, const chaski_message *m) 
   }
   if (f[F_PROPAGATES_NOW].present) edge->propagates = f[F_PROPAGATES_NOW].value.truth;
   if (f[F_ROOT_NOW].present) edge->root = f[F_ROOT_NOW].value.truth;
-  chaski__edge_update_taker(edge);
-  if (link->node->events.edge_changed) link->node->events.edge_changed(link->node->user, edge);
+  if (!chaski__edge_update_taker(edge))
+    chaski__link_fail(link, CHASKI_ENOMEM, "");
+  else if (link->node->events.edge_changed)
+    link->node->events.edge_changed(link->node->user, edge);
 }

@@ -286,7 +286,7 @@ int chaski__edge_go_live(chaski_edge *edge); /* CHASKI_OK, ENOMEM, EEDGES */
  * and dials. Its link is the caller's business. */
 void chaski__edge_end_later(chaski_edge *edge, int reason, const char *detail);
 void chaski__edge_end(chaski_edge *edge, int reason, const char *detail);
-void chaski__edge_update_taker(chaski_edge *edge);
+bool chaski__edge_update_taker(chaski_edge *edge);                         /* of a live edge; false: out of memory */
 int chaski__edge_set_topics(chaski_edge *edge, chaski_slice array_of_str); /* CHASKI_OK, ENOMEM, ETOOBIG */
 bool chaski__set_text(char **to, chaski_slice text);                       /* false: out of memory */
 size_t chaski__edge_queued(const chaski_edge *edge);

@@ -28,9 +28,8 @@ int chaski_limits_check(const chaski_limits *l, const char **why) {
     if (v < chaski_limit_rows[i].least || v > chaski_limit_rows[i].most) *why = chaski_limit_rows[i].name;
   }
   if (l->queue_low > l->queue_high) *why = "queue_low is above queue_high";
-  if (l->queue_high > l->queue_hard) *why = "queue_high is above queue_hard";
-  if (l->data_max + l->topic_max + CHASKI_FRAME_HEADER > l->queue_hard)
-    *why = "a largest frame (data_max) does not fit below queue_hard";
+  if (l->queue_high + l->data_max + l->topic_max + CHASKI_FRAME_HEADER > l->queue_hard)
+    *why = "a largest frame (data_max) does not fit between queue_high and queue_hard";
   if (l->preauth_max > l->data_max) *why = "preauth_max is above data_max";
   return *why ? CHASKI_EINVAL : CHASKI_OK;
 }

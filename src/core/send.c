@@ -129,7 +129,6 @@ void chaski__edge_marks(chaski_edge *edge) {
 typedef struct outgoing {
   const chaski__span *span;
   chaski_slice topic, uuid;
-  size_t data_len;
   bool relayed;
   size_t queued; /* out: edges it was queued for */
   int refused;   /* out: why the last edge did not take it */
@@ -153,13 +152,18 @@ static void overflow(chaski_edge *edge, outgoing *o) {
   chaski__loop_dirty(edge->link);
 }
 
+/* What limits are about: the data of a frame, without header and topic. */
+static uint32_t data_length(const uint8_t *frame) {
+  return (uint32_t)frame[0] << 24 | (uint32_t)frame[1] << 16 | (uint32_t)frame[2] << 8 | frame[3];
+}
+
 static void enqueue(chaski_edge *edge, void *ctx) {
   outgoing *o = ctx;
   chaski__link *link = edge->link;
   const chaski_limits *l = &edge->node->limits;
   if (link->failure) {
     refuse(edge, o, CHASKI_ELOST);
-  } else if (edge->frame_max && o->data_len > edge->frame_max) {
+  } else if (edge->frame_max && data_length(chaski__span_bytes(o->span)) > edge->frame_max) {
     refuse(edge, o, CHASKI_ETOOBIG);
   } else if (link->out.bytes + o->span->len > l->queue_hard) {
     overflow(edge, o);
@@ -252,7 +256,7 @@ int chaski_node_publish(chaski_node *node, chaski_slice topic, chaski_slice data
   node->seq++;
   memcpy(uuid, chaski__span_bytes(&span) + span.len - data.len - 5 - CHASKI_UUID_TEXT, sizeof uuid);
   if (uuid_out) memcpy(uuid_out, uuid, sizeof uuid);
-  outgoing o = {.span = &span, .topic = topic, .uuid = chaski_slice_of(uuid, sizeof uuid), .data_len = span.len};
+  outgoing o = {.span = &span, .topic = topic, .uuid = chaski_slice_of(uuid, sizeof uuid)};
   send_to(node, known, edge, &o);
   r = accept(node, &o, a.all > 0);
   drop_span(node->loop, &span);
@@ -267,7 +271,7 @@ int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topi
   chaski__span span;
   chaski_envelope e = control_envelope(node, command, topic);
   if (!encode(node->loop, &e, data, &span)) return CHASKI_ENOMEM;
-  outgoing o = {.span = &span, .topic = e.topic, .data_len = span.len};
+  outgoing o = {.span = &span, .topic = e.topic};
   if (edge) enqueue(edge, &o);
   for (size_t i = 0; !edge && i < node->live_count; i++) enqueue(node->live[i], &o);
   drop_span(node->loop, &span);
@@ -295,11 +299,11 @@ int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *c
   const char *why;
   if (node->state != NODE_RUNNING) return CHASKI_ESTOPPED;
   if (chaski_message_read_bytes(frame, &m, &why) != CHASKI_OK) return CHASKI_EMALFORMED;
-  if (frame.len > node->limits.data_max) return CHASKI_ETOOBIG;
+  if (data_length(frame.ptr) > node->limits.data_max) return CHASKI_ETOOBIG;
   chaski__span span;
   if (!chaski__arena_take(&node->loop->arena, frame.len, &span)) return CHASKI_ENOMEM;
   memcpy(chaski__span_bytes(&span), frame.ptr, frame.len);
-  outgoing o = {.span = &span, .topic = m.topic, .uuid = m.uuid, .data_len = frame.len, .refused = CHASKI_ENOEDGE};
+  outgoing o = {.span = &span, .topic = m.topic, .uuid = m.uuid, .refused = CHASKI_ENOEDGE};
   for (size_t i = 0; i < n; i++)
     if (edges[i]->node == node && edges[i]->state == EDGE_LIVE && !listed(excluded, n_excluded, edges[i]))
       enqueue(edges[i], &o);
@@ -329,7 +333,7 @@ static void each_taking(chaski_node *node, const chaski_message *m, const chaski
 
 static void pass_on(chaski_node *node, const chaski_message *m, const chaski_edge *from, const chaski__topic *topic,
                     const chaski__span *span) {
-  outgoing o = {.span = span, .topic = m->topic, .uuid = m->uuid, .data_len = span->len, .relayed = true};
+  outgoing o = {.span = span, .topic = m->topic, .uuid = m->uuid, .relayed = true};
   each_taking(node, m, topic, from, enqueue, &o);
   node->counters.relayed += o.queued;
   drop_span(node->loop, span);

@@ -4,13 +4,21 @@
 #include "../lua/module.h"
 #include "host.h"
 
+#include <fcntl.h>
 #include <lualib.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static uv_loop_t loop; /* static: os.exit leaves from anywhere */
+
+/* Started without one of them, a socket would get its number: what is printed would go to a peer, and libuv aborts. */
+static void open_standard_files(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) _exit(EXIT_FAILURE);
+}
 
 /* A host with many nodes needs many files; the soft limit of 1024 is for programs that use select(2). */
 static void raise_file_limit(void) {
@@ -113,16 +121,21 @@ static int run(lua_State *L, const host_options *o) {
   return status;
 }
 
+static int refuse(const char *what, const char *why) {
+  fprintf(stderr, HOST_NAME ": cannot create %s: %s\n", what, why);
+  return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv) {
   host_options options;
   int status;
+  open_standard_files();
   signal(SIGPIPE, SIG_IGN);
   if (!host_options_read(argc, argv, &options, &status)) return status;
   raise_file_limit();
-  lua_State *L = uv_loop_init(&loop) == 0 ? luaL_newstate() : NULL;
-  if (!L) {
-    fputs(HOST_NAME ": cannot create a Lua state: not enough memory\n", stderr);
-    return EXIT_FAILURE;
-  }
+  int rc = uv_loop_init(&loop);
+  if (rc != 0) return refuse("the event loop", uv_strerror(rc));
+  lua_State *L = luaL_newstate();
+  if (!L) return refuse("a Lua state", "not enough memory");
   return run(L, &options);
 }

@@ -18,8 +18,11 @@ static edge_box *check_box(lua_State *L) {
   return luaL_checkudata(L, 1, CLASS);
 }
 
+/* A finalizer of the script's may still know an edge that was finalized before. */
 chaski_edge *chaski__check_edge(lua_State *L, int arg) {
-  return ((edge_box *)luaL_checkudata(L, arg, CLASS))->edge;
+  chaski_edge *edge = ((edge_box *)luaL_checkudata(L, arg, CLASS))->edge;
+  luaL_argcheck(L, edge, arg, "the edge was collected");
+  return edge;
 }
 
 chaski_edge *chaski__test_edge(lua_State *L, int idx) {

@@ -132,5 +132,7 @@ int luaopen_chaski_core(lua_State *L) {
   lua_settop(L, module);
   chaski__open_pki(L);
   lua_settop(L, module);
+  chaski__open_tls_context(L);
+  lua_settop(L, module);
   return 1;
 }

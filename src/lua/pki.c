@@ -304,8 +304,18 @@ static const char *option_role(const chaski__options *o, int i) {
 /* --- certificates: making --------------------------------------------------------------------------------------- */
 #define ISSUE_OPTIONS(X)                                                                                               \
   X(subject)                                                                                                           \
-  X(uri) X(ip) X(dns) X(rights) X(not_before) X(not_after) X(authority) X(role) X(key) X(request) X(issuer)            \
-      X(issuer_key)
+  X(uri)                                                                                                               \
+  X(ip)                                                                                                                \
+  X(dns)                                                                                                               \
+  X(rights)                                                                                                            \
+  X(not_before)                                                                                                        \
+  X(not_after)                                                                                                         \
+  X(authority)                                                                                                         \
+  X(role)                                                                                                              \
+  X(key)                                                                                                               \
+  X(request)                                                                                                           \
+  X(issuer)                                                                                                            \
+  X(issuer_key)
 #define NAME(name) #name,
 #define INDEX(name) ISSUE_##name,
 enum { ISSUE_OPTIONS(INDEX) };
@@ -354,7 +364,12 @@ static int new_certificate(lua_State *L) { /* { options } */
 }
 
 /* --- verifying -------------------------------------------------------------------------------------------------- */
-#define VERIFY_OPTIONS(X) X(chain) X(roots) X(crl) X(role) X(at)
+#define VERIFY_OPTIONS(X)                                                                                              \
+  X(chain)                                                                                                             \
+  X(roots)                                                                                                             \
+  X(crl)                                                                                                               \
+  X(role)                                                                                                              \
+  X(at)
 #define INDEX(name) VERIFY_##name,
 enum { VERIFY_OPTIONS(INDEX) };
 static const char *const verify_names[] = {VERIFY_OPTIONS(NAME) NULL};
@@ -377,7 +392,13 @@ static int verify(lua_State *L) {
 }
 
 /* --- revocation lists ------------------------------------------------------------------------------------------- */
-#define CRL_OPTIONS(X) X(number) X(serials) X(this_update) X(next_update) X(issuer) X(issuer_key)
+#define CRL_OPTIONS(X)                                                                                                 \
+  X(number)                                                                                                            \
+  X(serials)                                                                                                           \
+  X(this_update)                                                                                                       \
+  X(next_update)                                                                                                       \
+  X(issuer)                                                                                                            \
+  X(issuer_key)
 #define INDEX(name) CRL_##name,
 enum { CRL_OPTIONS(INDEX) };
 static const char *const crl_names[] = {CRL_OPTIONS(NAME) NULL};

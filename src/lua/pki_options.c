@@ -102,6 +102,6 @@ int64_t chaski__wall_time(lua_State *L) {
 
 int chaski__refused(lua_State *L, int code, const char *why) {
   lua_pushnil(L);
-  chaski__push_error(L, chaski_error_name(code), "%s", why);
+  chaski__push_error(L, chaski_error_name(code), "%s", *why ? why : chaski_error_text(code));
   return 2;
 }

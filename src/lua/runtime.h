@@ -126,6 +126,10 @@ bool chaski__wake(chaski_runtime *rt, chaski_task *task, uint64_t wait, int (*pu
  * with the nresults values on top of L. */
 int chaski__breathe(lua_State *L, chaski_runtime *rt, int nresults);
 
+/* For a metatable on top that has all its fields: what getmetatable gives a script is a copy without the finalizer,
+ * which is the collector's to call. */
+void chaski__hide_finalizer(lua_State *L);
+
 /* --- keeping the process going and coming down --------------------------------------------------------------- */
 /* Of node.c: destroy every node of a world (NULL: of all) now, without Lua. */
 void chaski__close_nodes(chaski_runtime *rt, const chaski_world *world);

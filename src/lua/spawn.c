@@ -191,6 +191,7 @@ static int task_tostring(lua_State *L) {
 static int task_gc(lua_State *L) { /* only over, or at lua_close */
   script_task *s = check_task(L);
   luaL_unref(L, LUA_REGISTRYINDEX, s->results);
+  s->results = LUA_NOREF; /* another finalizer may still know it */
   if (s->task) chaski__task_release(s->task);
   s->task = NULL;
   return 0;
@@ -265,6 +266,7 @@ static int l_in_task(lua_State *L) {
 static void open_class(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods) {
   luaL_newmetatable(L, name);
   luaL_setfuncs(L, meta, 0);
+  chaski__hide_finalizer(L);
   if (methods) {
     lua_newtable(L);
     luaL_setfuncs(L, methods, 0);

@@ -367,10 +367,17 @@ static int raise_cancelled(lua_State *L, chaski_task *t) {
   return lua_error(L);
 }
 
+/* The task that goes on here. A script can get at its coroutine, and resume it when it likes. */
+static chaski_task *resumed(lua_State *L) {
+  chaski_task *t = chaski__runtime(L)->current;
+  if (!t || t->co != L) luaL_error(L, "the coroutine of a task that waits cannot be resumed: it goes on by itself");
+  return t;
+}
+
 /* The continuation after a park: the values it was woken with lie above the `base` that were there before. */
 static int parked(lua_State *L, int status, lua_KContext base) {
   (void)status;
-  chaski_task *t = chaski__runtime(L)->current;
+  chaski_task *t = resumed(L);
   int values = lua_gettop(L) - (int)base;
   switch (t->outcome) {
   case CANCELLED:
@@ -388,7 +395,7 @@ static int parked(lua_State *L, int status, lua_KContext base) {
 }
 
 static int slept(lua_State *L, int status, lua_KContext base) {
-  return chaski__runtime(L)->current->outcome == TIMED_OUT ? 0 : parked(L, status, base);
+  return resumed(L)->outcome == TIMED_OUT ? 0 : parked(L, status, base);
 }
 
 static uint64_t ns_of(double seconds) {

@@ -116,6 +116,18 @@ static int class_newindex(lua_State *L) { /* upvalue: the class's name */
                     luaL_tolstring(L, 2, NULL));
 }
 
+void chaski__hide_finalizer(lua_State *L) {
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, -3);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
+  }
+  lua_pushnil(L);
+  lua_setfield(L, -2, "__gc");
+  lua_setfield(L, -2, "__metatable");
+}
+
 static void new_table(lua_State *L, const luaL_Reg *functions) {
   lua_newtable(L);
   if (functions) luaL_setfuncs(L, functions, 0);
@@ -136,6 +148,7 @@ void chaski__class(lua_State *L, const char *name, const luaL_Reg *meta, const l
   lua_setfield(L, -4, "__newindex");
   lua_pushvalue(L, -3);
   if (meta) luaL_setfuncs(L, meta, 0);
+  chaski__hide_finalizer(L);
   lua_pop(L, 1);
 }
 

@@ -141,36 +141,28 @@ enum chaski__tls_fault chaski__tls_fault_of_queue(int *alert) {
 
 /* --- alerts (RFC 8446 6.2) ---------------------------------------------------------------------------------------- */
 
-typedef struct alert_info {
-  int number, code;
-  const char *text;
-} alert_info;
-
 #define REFUSED "the peer refused our certificate: "
-static const alert_info alerts[] = {
-    {SSL_AD_BAD_CERTIFICATE, CHASKI_ECERTIFICATE, REFUSED "bad certificate"},
-    {SSL_AD_UNSUPPORTED_CERTIFICATE, CHASKI_ECERTIFICATE, REFUSED "unsupported certificate"},
-    {SSL_AD_CERTIFICATE_REVOKED, CHASKI_ECERTIFICATE, REFUSED "certificate revoked"},
-    {SSL_AD_CERTIFICATE_EXPIRED, CHASKI_ECERTIFICATE, REFUSED "certificate expired"},
-    {SSL_AD_CERTIFICATE_UNKNOWN, CHASKI_ECERTIFICATE, REFUSED "certificate unknown"},
-    {SSL_AD_UNKNOWN_CA, CHASKI_ECERTIFICATE, REFUSED "unknown authority"},
-    {SSL_AD_ACCESS_DENIED, CHASKI_ECERTIFICATE, REFUSED "access denied"},
-    {SSL_AD_DECRYPT_ERROR, CHASKI_ECERTIFICATE, REFUSED "wrong signature"},
-    {TLS13_AD_CERTIFICATE_REQUIRED, CHASKI_ECERTIFICATE, REFUSED "certificate required"},
-    {TLS1_AD_NO_APPLICATION_PROTOCOL, CHASKI_ETLS, "no common protocol (ALPN)"},
-    {SSL_AD_PROTOCOL_VERSION, CHASKI_ETLS, "the peer speaks an older TLS"},
-    {SSL_AD_HANDSHAKE_FAILURE, CHASKI_ETLS, "the peer refused the connection: handshake failure"},
-    {SSL_AD_INTERNAL_ERROR, CHASKI_ETLS, "the peer refused the connection: internal error"},
-    {SSL_AD_DECODE_ERROR, CHASKI_ETLS, "the peer refused the connection: decode error"},
-    {SSL_AD_BAD_RECORD_MAC, CHASKI_ETLS, "the peer received a damaged TLS record"},
+static const chaski__tls_alert alerts[] = {
+    {SSL_AD_BAD_CERTIFICATE, CHASKI_ECERTIFICATE, CHASKI__TLS_OTHER, REFUSED "bad certificate"},
+    {SSL_AD_UNSUPPORTED_CERTIFICATE, CHASKI_ECERTIFICATE, CHASKI__TLS_OTHER, REFUSED "unsupported certificate"},
+    {SSL_AD_CERTIFICATE_REVOKED, CHASKI_ECERTIFICATE, CHASKI__TLS_OTHER, REFUSED "certificate revoked"},
+    {SSL_AD_CERTIFICATE_EXPIRED, CHASKI_ECERTIFICATE, CHASKI__TLS_OTHER, REFUSED "certificate expired"},
+    {SSL_AD_CERTIFICATE_UNKNOWN, CHASKI_ECERTIFICATE, CHASKI__TLS_OTHER, REFUSED "certificate unknown"},
+    {SSL_AD_UNKNOWN_CA, CHASKI_ECERTIFICATE, CHASKI__TLS_OTHER, REFUSED "unknown authority"},
+    {SSL_AD_ACCESS_DENIED, CHASKI_ECERTIFICATE, CHASKI__TLS_OTHER, REFUSED "access denied"},
+    {SSL_AD_DECRYPT_ERROR, CHASKI_ECERTIFICATE, CHASKI__TLS_OTHER, REFUSED "wrong signature"},
+    {TLS13_AD_CERTIFICATE_REQUIRED, CHASKI_ECERTIFICATE, CHASKI__TLS_OTHER, REFUSED "certificate required"},
+    {TLS1_AD_NO_APPLICATION_PROTOCOL, CHASKI_ETLS, CHASKI__TLS_ALPN, "no common protocol (ALPN)"},
+    {SSL_AD_PROTOCOL_VERSION, CHASKI_ETLS, CHASKI__TLS_VERSION, "the peer speaks an older TLS"},
+    {SSL_AD_HANDSHAKE_FAILURE, CHASKI_ETLS, CHASKI__TLS_OTHER, "the peer refused the connection: handshake failure"},
+    {SSL_AD_INTERNAL_ERROR, CHASKI_ETLS, CHASKI__TLS_OTHER, "the peer refused the connection: internal error"},
+    {SSL_AD_DECODE_ERROR, CHASKI_ETLS, CHASKI__TLS_OTHER, "the peer refused the connection: decode error"},
+    {SSL_AD_BAD_RECORD_MAC, CHASKI_ETLS, CHASKI__TLS_OTHER, "the peer received a damaged TLS record"},
+    {-1, CHASKI_ETLS, CHASKI__TLS_OTHER, "the peer refused the connection by an alert"}, /* any other */
 };
 
-const char *chaski__tls_alert_text(int alert, int *code) {
-  for (size_t i = 0; i < sizeof alerts / sizeof alerts[0]; i++) {
-    if (alerts[i].number != alert) continue;
-    *code = alerts[i].code;
-    return alerts[i].text;
-  }
-  *code = CHASKI_ETLS;
-  return "the peer refused the connection by an alert";
+const chaski__tls_alert *chaski__tls_alert_of(int number) {
+  const chaski__tls_alert *alert = alerts;
+  while (alert->number >= 0 && alert->number != number) alert++;
+  return alert;
 }

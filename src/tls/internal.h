@@ -58,8 +58,12 @@ enum chaski__tls_fault chaski__tls_fault_of_x509(int x509_error);
 /* Of the queue of errors that a failed call of SSL left, which it empties. *alert: the number of the alert received, or
  * -1. */
 enum chaski__tls_fault chaski__tls_fault_of_queue(int *alert);
-/* What an alert received says. *code: ECERTIFICATE if it is about our certificate. Static text. */
-const char *chaski__tls_alert_text(int alert, int *code);
+typedef struct chaski__tls_alert { /* what an alert received says */
+  int number, code;                /* code: ECERTIFICATE if it is about our certificate, else ETLS */
+  enum chaski__tls_fault fault;    /* as which it is counted */
+  const char *text;
+} chaski__tls_alert;
+const chaski__tls_alert *chaski__tls_alert_of(int number);
 
 /* --- identity and rights (identity.c, rights.c) ----------------------------------------------------------------- */
 typedef struct chaski__tls_identity {

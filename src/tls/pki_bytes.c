@@ -42,6 +42,11 @@ void chaski__pki_begin(char *why) {
   *why = '\0';
 }
 
+int chaski__pki_end(int rc) {
+  ERR_clear_error();
+  return rc;
+}
+
 bool chaski__pki_plain(const char *text, size_t len) {
   for (size_t i = 0; i < len; i++)
     if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) return false;
@@ -77,10 +82,8 @@ static const void *solid(const void *ptr) { /* OpenSSL takes NULL for "none", no
 
 int chaski__pki_digest(const void *ptr, size_t len, uint8_t out[CHASKI_PKI_HASH]) {
   unsigned int written = 0;
-  if (EVP_Digest(solid(ptr), len, out, &written, EVP_sha256(), NULL) == 1 && written == CHASKI_PKI_HASH)
-    return CHASKI_OK;
-  ERR_clear_error();
-  return CHASKI_ENOMEM;
+  bool good = EVP_Digest(solid(ptr), len, out, &written, EVP_sha256(), NULL) == 1 && written == CHASKI_PKI_HASH;
+  return chaski__pki_end(good ? CHASKI_OK : CHASKI_ENOMEM);
 }
 
 /* Only without memory do these fail, and they have no result to say so: to go on with a wrong hash would be worse. */
@@ -99,6 +102,7 @@ void chaski_pki_hmac_sha256(chaski_slice key, chaski_slice bytes, uint8_t out[CH
   const unsigned char *mac = EVP_Q_mac(NULL, "HMAC", NULL, digest, NULL, solid(key.ptr), key.len, solid(bytes.ptr),
                                        bytes.len, out, CHASKI_PKI_HASH, &written);
   if (!mac || written != CHASKI_PKI_HASH) give_up();
+  ERR_clear_error();
 }
 
 /* --- chance and comparing ---------------------------------------------------------------------------------------- */

@@ -87,7 +87,7 @@ int chaski_pki_certificate_read(chaski_slice pem_or_der, chaski_pki_certificate 
   chaski__pki_begin(why);
   rc = chaski__pki_is_pem(pem_or_der) ? read_first(pem_or_der, &x509, why)
                                       : chaski__pki_x509_read(pem_or_der.ptr, pem_or_der.len, &x509, why);
-  return rc == CHASKI_OK ? wrap(x509, out, why) : rc;
+  return chaski__pki_end(rc == CHASKI_OK ? wrap(x509, out, why) : rc);
 }
 
 void chaski_pki_certificate_free(chaski_pki_certificate *certificate) {
@@ -179,7 +179,8 @@ int chaski_pki_certificate_uri(const chaski_pki_certificate *certificate, size_t
   int rc;
   chaski__pki_begin(why);
   rc = read_uris(certificate->x509, &u, why);
-  return rc == CHASKI_OK && i >= u.n ? chaski__pki_refuse(why, "certificate: it has only %zu URI names", u.n) : rc;
+  if (rc == CHASKI_OK && i >= u.n) rc = chaski__pki_refuse(why, "certificate: it has only %zu URI names", u.n);
+  return chaski__pki_end(rc);
 }
 
 ASN1_OBJECT *chaski__pki_rights_object(void) {
@@ -243,5 +244,5 @@ int chaski_pki_certificate_info(const chaski_pki_certificate *certificate, chask
   if ((rc = info_name(X509_get_issuer_name(x509), out->issuer, sizeof out->issuer, why)) != CHASKI_OK) return rc;
   if ((rc = info_uris(x509, out, why)) != CHASKI_OK || (rc = info_rights(x509, out, why)) != CHASKI_OK) return rc;
   if ((rc = info_times(x509, out, why)) != CHASKI_OK) return rc;
-  return info_hash(x509, out->hash, why);
+  return chaski__pki_end(info_hash(x509, out->hash, why));
 }

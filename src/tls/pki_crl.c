@@ -141,7 +141,7 @@ int chaski_pki_crl_new(uint64_t number, const char *const *serials, size_t n, in
     rc = chaski__pki_broken(why, "revocation list");
   if (rc == CHASKI_OK) rc = encode(crl, der, why);
   X509_CRL_free(crl);
-  return rc;
+  return chaski__pki_end(rc);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
@@ -240,7 +240,9 @@ static int number_of(X509_CRL *crl, uint64_t *out, char *why) {
 
 static int root_hash_of(X509 *root, uint8_t out[CHASKI_PKI_HASH], char *why) {
   struct chaski_pki_key key;
-  int rc = chaski__pki_key_init(&key, X509_get_pubkey(root), X509_get_X509_PUBKEY(root), false, why);
+  int rc;
+  if (!root) return chaski__pki_no_memory(why); /* it was found before */
+  rc = chaski__pki_key_init(&key, X509_get_pubkey(root), X509_get_X509_PUBKEY(root), false, why);
   if (rc != CHASKI_OK) return rc;
   memcpy(out, key.hash, CHASKI_PKI_HASH);
   rc = key.strong ? CHASKI_OK : chaski__pki_refuse(why, "roots: the key of the one that signed is too weak");
@@ -267,5 +269,5 @@ int chaski_pki_crl_check(chaski_slice crl, chaski_slice roots, uint64_t *number,
   if (rc == CHASKI_OK) rc = check_one(lists, trusted, number, root_hash, why);
   sk_X509_CRL_pop_free(lists, X509_CRL_free);
   sk_X509_pop_free(trusted, X509_free);
-  return rc;
+  return chaski__pki_end(rc);
 }

@@ -42,6 +42,7 @@ __attribute__((format(printf, 2, 3))) int chaski__pki_refuse(char *why, const ch
 int chaski__pki_broken(char *why, const char *what);
 int chaski__pki_no_memory(char *why);
 void chaski__pki_begin(char *why); /* why is "", the queue is empty */
+int chaski__pki_end(int rc);       /* the same rc; the queue is empty: also after success something may be in it */
 int chaski__pki_copy(const void *ptr, size_t len, chaski_pki_bytes *out, char *why);
 int chaski__pki_drain(BIO *bio, chaski_pki_bytes *out, char *why); /* what was written to a memory BIO */
 int chaski__pki_digest(const void *ptr, size_t len, uint8_t out[CHASKI_PKI_HASH]); /* CHASKI_OK or ENOMEM */

@@ -288,5 +288,5 @@ int chaski_pki_issue_certificate(const chaski_pki_issue *what, const chaski_pki_
   int rc;
   chaski__pki_begin(why);
   if ((rc = check_what(what, why)) != CHASKI_OK || (rc = check_keys(&i)) != CHASKI_OK) return rc;
-  return make(&i, pem);
+  return chaski__pki_end(make(&i, pem));
 }

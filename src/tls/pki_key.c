@@ -135,7 +135,7 @@ int chaski_pki_key_new(const char *kind, chaski_pki_key **out, char *why) {
     pkey = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)4096);
   else
     return chaski__pki_refuse(why, "key: unknown kind, expected p256, p384, ed25519, rsa3072 or rsa4096");
-  return pkey ? wrap(pkey, out, why) : chaski__pki_broken(why, "key");
+  return chaski__pki_end(pkey ? wrap(pkey, out, why) : chaski__pki_broken(why, "key"));
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
@@ -224,7 +224,7 @@ int chaski_pki_key_read(chaski_slice pem, chaski_slice passphrase, chaski_pki_ke
   rc = read_first(bio, passphrase, &pkey, why);
   BIO_free(bio);
   if (rc == CHASKI_OK && (rc = check_pair(pkey, why)) != CHASKI_OK) EVP_PKEY_free(pkey);
-  return rc == CHASKI_OK ? wrap(pkey, out, why) : rc;
+  return chaski__pki_end(rc == CHASKI_OK ? wrap(pkey, out, why) : rc);
 }
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
@@ -259,5 +259,5 @@ int chaski_pki_key_write(const chaski_pki_key *key, chaski_slice passphrase, cha
   if (!(bio = BIO_new(BIO_s_mem()))) return chaski__pki_no_memory(why);
   rc = write_key(bio, key->pkey, passphrase) ? chaski__pki_drain(bio, pem, why) : chaski__pki_broken(why, "key");
   BIO_free(bio); /* wipes */
-  return rc;
+  return chaski__pki_end(rc);
 }

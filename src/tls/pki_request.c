@@ -44,7 +44,7 @@ int chaski_pki_request_new(const chaski_pki_key *key, const chaski_pki_subject *
   if (rc == CHASKI_OK) rc = sign(req, key, why);
   if (rc == CHASKI_OK) rc = encode(req, der, why);
   X509_REQ_free(req);
-  return rc;
+  return chaski__pki_end(rc);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
@@ -126,7 +126,7 @@ int chaski_pki_request_read(chaski_slice bytes, chaski_pki_request **out, char *
     rc = decode(bytes.ptr, bytes.len, &req, why);
   if (rc == CHASKI_OK) rc = distil(req, out, why);
   X509_REQ_free(req);
-  return rc;
+  return chaski__pki_end(rc);
 }
 
 void chaski_pki_request_free(chaski_pki_request *request) {

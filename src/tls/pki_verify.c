@@ -118,5 +118,5 @@ int chaski_pki_verify(const chaski_pki_certificate *leaf, chaski_slice chain, ch
   rc = gather(&t, chain, roots, crl);
   if (rc == CHASKI_OK) rc = check_roles(&t, leaf->x509, role);
   scatter(&t);
-  return rc;
+  return chaski__pki_end(rc);
 }

@@ -17,11 +17,10 @@ static void fail_by(chaski_stream *s, enum chaski__tls_fault fault) {
 
 /* In TLS 1.3 a client's handshake is complete before the server has judged its certificate: an alert that comes before
  * any data is still the server's answer. */
-static void fail_by_alert(chaski_stream *s, int alert) {
-  int code;
-  const char *text = chaski__tls_alert_text(alert, &code);
-  if (!s->heard && !s->status) chaski__tls_count(s->layer, CHASKI__TLS_OTHER);
-  chaski__tls_fail(s, code, text);
+static void fail_by_alert(chaski_stream *s, int number) {
+  const chaski__tls_alert *alert = chaski__tls_alert_of(number);
+  if (!s->heard && !s->status) chaski__tls_count(s->layer, alert->fault);
+  chaski__tls_fail(s, alert->code, alert->text);
 }
 
 static void fail_by_queue(chaski_stream *s) {

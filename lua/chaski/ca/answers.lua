@@ -23,10 +23,15 @@ local function refuse(code, message, id)
   error(setmetatable({ code = code, message = message, id = id }, Refusal), 0)
 end
 
+--- A line in the log, unless there are too many of its kind.
+local function log(ca, level, kind, text)
+  if not ca.lines or ca.lines:take(kind) then core.log(level, "ca", text) end
+end
+
 --- As refuse, and somebody should look at it.
 local function alarm(ca, code, message, id)
   ca.counters.alarms = ca.counters.alarms + 1
-  core.log("error", "ca", ("alarm: %s: %s"):format(id, message))
+  log(ca, "error", "alarm", ("alarm: %s: %s"):format(id, message))
   if ca.on_alarm then ca.on_alarm(code, id, message) end
   refuse(code, message, id)
 end
@@ -219,7 +224,7 @@ local commands = { enroll = enroll, renew = renew, crl = crl, bundle = bundle }
 
 local function unavailable(ca, err, channel)
   ca.counters.failed = ca.counters.failed + 1
-  core.log("error", "ca", ("a request of %s could not be answered: %s"):format(channel.peer, tostring(err)))
+  log(ca, "error", "failed", ("a request of %s could not be answered: %s"):format(channel.peer, tostring(err)))
   return { error = { code = "unavailable", message = "the CA cannot answer now" } }
 end
 
@@ -227,10 +232,8 @@ local function refused(ca, refusal, channel)
   local counters, code = ca.counters, refusal.code
   counters.refused = counters.refused + 1
   counters.reasons[code] = (counters.reasons[code] or 0) + 1
-  if not ca.lines or ca.lines:take "refused" then
-    local text = "%s is refused%s: %s (%s)"
-    core.log("warn", "ca", text:format(channel.peer, refusal.id and " as " .. refusal.id or "", refusal.message, code))
-  end
+  local text, as = "%s is refused%s: %s (%s)", refusal.id and " as " .. refusal.id or ""
+  log(ca, "warn", "refused", text:format(channel.peer, as, refusal.message, code))
   return { error = { code = code, message = refusal.message } }
 end
 

@@ -1,6 +1,7 @@
 -- init.lua: chaski.ca, the certificate authority of a mesh: chaski.ca.init makes one, once; chaski.ca{...} opens it;
 -- ca:invite makes the string that enrols a node, ca:serve answers those who have one. See docs/enrolment.md.
 -- SPDX-License-Identifier: MIT
+local answers = require "chaski.ca.answers"
 local authority = require "chaski.ca.authority"
 local core = require "chaski.core"
 local files = require "chaski.files"
@@ -240,6 +241,12 @@ end
 
 Ca.__close = Ca.close
 
+--- The answer to one request, as serve() gives it; channel has peer, export() and peer_certificate().
+---@param request table
+---@param channel table
+---@return table
+function Ca:answer(request, channel) return answers.answer(states[self], request, channel) end
+
 -- --- inviting --------------------------------------------------------------------------------------------------------
 
 local function check_names(where, kind, list, test)
@@ -446,7 +453,7 @@ local function rollover(state, checked)
     passphrase = self.passphrase,
   }, now)
   if not root then return nil, err end
-  root.signs_from = math.max(ledger:last_end() or now, now + math.ceil(checked.overlap))
+  root.signs_from = math.max(ledger:last_end() or now, ledger:last_token() or now, now + math.ceil(checked.overlap))
   local ok
   ok, err = pcall(ledger.add_root, ledger, root)
   if not ok then
@@ -465,8 +472,9 @@ local rollover_schema = {
   { name = "overlap", kind = options.seconds(0, 30 * DAY), default = HOUR },
 }
 
---- A new root beside the one there is. Nodes hear of it when they renew; it signs when the last certificate of now has
---- ended (`overlap` seconds from now at the soonest), and the old root goes when the last it has signed has.
+--- A new root beside the one there is. Nodes hear of it when they renew; it signs when the last certificate and the
+--- last string of now have ended (`overlap` seconds from now at the soonest), and the old root goes when the last it
+--- has signed has.
 ---@param given { key: string?, overlap: number? }?
 ---@return { pin: string, signs_from: integer }?, chaski.error?
 function Ca:rollover(given)

@@ -6,7 +6,7 @@ local core = require "chaski.core"
 local files = require "chaski.files"
 
 local VERSION = 1 -- of the tables
-local BUSY = 2000 -- ms to wait for another process (a command beside the server)
+local BUSY = 500 -- ms to wait for another process (a command beside the server)
 local BAD_MACS_MAX = 10 -- then a token is burnt
 local REVOKED_MAX = 4096 -- serials in one revocation list: what nodes accept
 
@@ -250,6 +250,9 @@ function Ledger:use_token(token, certificate)
     return used
   end)
 end
+
+--- When the last token that can still be used expires; nil: there is none.
+function Ledger:last_token() return row(self, "SELECT max(expires) AS last FROM tokens WHERE state = 'open'").last end
 
 --- Tokens not used and not expired, and those burnt.
 function Ledger:open_tokens(now)

@@ -1,0 +1,45 @@
+-- attack_spec.lua: the program started where things are missing. SPDX-License-Identifier: MIT
+local helper = require "spec.helper"
+
+local function it_async(name, test, timeout)
+  it(name, helper.async(test, timeout))
+end
+
+--- Run the program by a shell, with these words behind its arguments.
+local function by_shell(before, after, code)
+  local line = ('%s exec "$0" -e "$1" %s'):format(before, after)
+  return helper.run({ "-c", line, assert(helper.program), code }, { program = "/bin/sh" })
+end
+
+local two_nodes = [[
+  local chaski = require "chaski"
+  local a, b = assert(chaski.node { name = "a" }), assert(chaski.node { name = "b" })
+  assert(a:connect(b))
+  print "not for b"
+  a:stop()
+  assert(b.ledger.malformed == 0)
+  b:stop()
+  os.exit(7)]]
+
+describe("a program without standard files", function()
+  for _, closed in ipairs { "<&-", ">&-", "2>&-", "<&- >&- 2>&-" } do
+    it_async("does its work all the same: " .. closed, function()
+      local process = by_shell("", closed, two_nodes)
+      assert.equal("7 0 ", ("%d %d %s"):format(process.code, process.signal, process.err))
+    end)
+    it_async("ends in good order: " .. closed, function()
+      local process = by_shell("", closed, "require 'chaski'")
+      assert.equal("0 0 ", ("%d %d %s"):format(process.code, process.signal, process.err))
+    end)
+  end
+end)
+
+describe("a program that may open few files", function()
+  if os.getenv "CHASKI_VALGRIND" or os.getenv "CHASKI_SANITIZE" then return end -- they need files themselves
+  it_async("says so", function()
+    local process = by_shell("ulimit -n 8;", "", "print 'never'")
+    assert.equal(1, process.code)
+    assert.equal("chaski-lua: cannot create the event loop: too many open files\n", process.err)
+    assert.equal("", process.out)
+  end)
+end)
