@@ -1,6 +1,7 @@
--- files.lua: the few files that must never be half written: keys, certificates, the ledger's folder. A file is replaced
--- by a whole new one (temporary file, fsync, rename, fsync of the folder) or not at all; a private one is 0600 from its
--- first byte. Results are nil, err with code missing, exists, exposed, access, no_space or io, the file named in it.
+-- files.lua: the few files that must never be half written: keys and certificates. A file, or a set of files that
+-- belong together, is replaced by a whole new one (temporary, fsync, rename, fsync of the folder) or not at all; what
+-- is private is 0600 from its first byte. Results are nil, err with code missing, exists, exposed, access, no_space or
+-- io, the file named in it.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local uv = require "luv"
@@ -130,6 +131,62 @@ function M.replace(path, bytes, public)
   end
   return sync_folder(folder_of(path))
 end
+
+-- --- sets of files ---------------------------------------------------------------------------------------------------
+
+local function remove_folder(path, names)
+  for name in pairs(names) do
+    uv.fs_unlink(path .. "/" .. name)
+  end
+  uv.fs_rmdir(path)
+end
+
+local function write_folder(path, contents)
+  local ok, text, name = uv.fs_mkdir(path, FOLDER)
+  if not ok then return failed("make the folder", path, text, name) end
+  for file, bytes in pairs(contents) do
+    local err
+    ok, err = write_new(path .. "/" .. file, bytes, PRIVATE)
+    if not ok then
+      remove_folder(path, contents)
+      return nil, err
+    end
+  end
+  return sync_folder(path)
+end
+
+local function point_to(path, folder)
+  local link = folder .. ".link"
+  local ok, text, name = uv.fs_symlink(folder:match "[^/]*$", link)
+  if ok then ok, text, name = uv.fs_rename(link, path) end
+  if ok then return sync_folder(folder_of(path)) end
+  uv.fs_unlink(link)
+  return failed("replace", path, text, name)
+end
+
+--- Replace all files of a set at once. `path` is a symbolic link to a folder with them, made and remade here: whoever
+--- reads path/NAME sees the old set or the new one, never some of both. { name = bytes }, all private.
+---@return true?, chaski.error?
+function M.replace_set(path, contents)
+  local old, stat = uv.fs_readlink(path), uv.fs_lstat(path)
+  if stat and not old then
+    local text = "'%s' is no set of files of ours; it must not be there, or be a symbolic link"
+    return nil, core.new_error("exists", text:format(path))
+  end
+  local id = ("%016x"):format(core.random(math.mininteger, math.maxinteger))
+  local folder = ("%s/.%s.%s"):format(folder_of(path), path:match "[^/]*$", id)
+  local ok, err = write_folder(folder, contents)
+  if not ok then return nil, err end
+  ok, err = point_to(path, folder)
+  if not ok then
+    remove_folder(folder, contents)
+    return nil, err
+  end
+  if old and not old:find("/", 1, true) then remove_folder(folder_of(path) .. "/" .. old, contents) end
+  return true
+end
+
+function M.is_set(path) return uv.fs_readlink(path) ~= nil end
 
 --- Whether `size` bytes can be written beside path now: before something is spent that leads to writing them.
 function M.probe(path, size)

@@ -34,6 +34,12 @@ function M.proof(key, exported, csr) return pki.hmac(key, exported .. pki.sha256
 
 M.LABEL, M.EXPORTED = "EXPORTER-chaski-enrol", 32
 
+--- The id in the CA's own certificate: no node is enrolled under it, and those who join insist on it.
+M.AUTHORITY = "chaski-ca"
+M.ALPN = "chaski-ca/1"
+
+function M.uri(mesh, id) return ("chaski://%s/%s"):format(mesh, id) end
+
 ---@param invite chaski.invite
 ---@return string
 function M.write(invite)
@@ -59,8 +65,7 @@ local function size_of(bytes, at)
   if not head then return nil end
   if head < 0x80 or head >= 0xe0 then return 1 end
   if head >= 0xa0 and head < 0xc0 then return 1 + head % 32 end
-  local integer = ({ [0xcc] = 2, [0xcd] = 3, [0xce] = 5, [0xcf] = 9, [0xd0] = 2, [0xd1] = 3, [0xd2] = 5, [0xd3] = 9 })[head]
-  if integer then return integer end
+  if head >= 0xcc and head <= 0xd3 then return 1 + (1 << head % 4) end -- integers of 1, 2, 4, 8 bytes
   if head == 0xd9 or head == 0xc4 then return bytes:byte(at + 1) and 2 + bytes:byte(at + 1) end
   if head == 0xda or head == 0xc5 then return #bytes > at + 1 and 3 + (">I2"):unpack(bytes, at + 1) or nil end
   return 1 -- none of ours: whatever it is, nothing is missing

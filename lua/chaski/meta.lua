@@ -33,6 +33,12 @@
 ---@field limits table<string, number>? seconds, bytes and counts: see the status for their names
 ---@field discovery chaski.discovery.policy|string|nil a policy, or the module that is one
 ---@field status_extra (fun(node: chaski.node): table)? pairs added to every status
+---@field tls chaski.tls.context? both of the next two
+---@field ssl_context_client chaski.tls.context?
+---@field ssl_context_server chaski.tls.context?
+---@field ssl_certificates_location string? folder; default "."
+---@field ssl_certificate_attributes table?
+---@field request_ssl_certificate string?
 
 ---@alias chaski.inbox_overflow "drop_new"|"drop_old"|"disconnect"|"block"
 ---@alias chaski.reconnect_policy fun(node: chaski.node, edge: chaski.edge, attempt: integer, last: number?): number?
@@ -53,6 +59,8 @@
 ---| "undelivered" # ({ reason =, topic =, uuid =, edge = })
 ---| "malformed_data" # (message, err, edge or nil)
 ---| "handler_error" # (err, where)
+---| "forbidden" # (edge, right, topic): the peer has refused something of ours
+---| "certificate" # of the node's own certificate
 ---| "datagram" # (message, ip, port)
 ---| "udp_open" # ()
 ---| "udp_closed" # ()
@@ -78,6 +86,7 @@ function subscription:remove() end
 ---@field ttl integer
 ---@field origin integer 60 random bits of this start
 ---@field running boolean
+---@field tls boolean what goes over its edges is encrypted, and both ends are who they say they are
 ---@field paired boolean it has a subscription, and every one is paired
 ---@field subscriptions string[] sorted
 ---@field edges chaski.edge[] live, in the order they became so
@@ -99,11 +108,18 @@ function node:run() end
 ---@return true
 function node:stop(options) end
 
+---@class chaski.connect_options
+---@field timeout number? seconds; default: the limit connect_timeout
+---@field paired string? a dial-back: a report_paired of this topic goes first
+---@field report table? what else that report says
+---@field discovery boolean? then search a peer for each topic that is not paired, and leave this one when one is found
+---@field discovery_timeout number? seconds; default 10
+
 --- Suspends until the handshake is complete.
----@param address string|chaski.node "host:port", "Name@host:port"
---- With `paired` or `report` it is a dial-back: a report_paired with that data goes first.
----@param options { timeout: number?, paired: string?, report: table? }? seconds; default: the limit connect_timeout
+---@param address string|chaski.node "host:port", "Name@host:port"; or an ip, with the port apart
+---@param options chaski.connect_options?
 ---@return chaski.edge?, chaski.error?
+---@overload fun(self: chaski.node, ip: string, port: integer, options: chaski.connect_options?): chaski.edge?, any
 function node:connect(address, options) end
 
 ---@param edge chaski.edge|string edge, "ip:port", or ip
@@ -170,7 +186,7 @@ function node:write(command, data, options) end
 ---@return true?, chaski.error?
 function node:write_data(bytes, options) end
 
---- Send one datagram, best effort: no more than 1200 bytes.
+--- Send one datagram, best effort: no more than 1200 bytes. Its data are the serializer's, as those of every command.
 ---@param command string
 ---@param data any
 ---@param ip string numeric
@@ -346,7 +362,7 @@ function message:totable() end
 ---@return integer ttl
 function message:decrement_ttl() end
 
----@class chaski.messages_pool
+---@class chaski.messages_pool A resource: `local pool <close> = chaski.messages_pool(100)`. #pool: the ids in it.
 local pool = {}
 
 ---@param id string an id that is there becomes the youngest
@@ -379,3 +395,61 @@ function sim:refuse(host, on) end
 ---@param name string
 ---@param host chaski.node|string|nil
 function sim:name(name, host) end
+
+---@class chaski.task
+---@field status "running"|"parked"|"over"
+local task = {}
+
+--- Wait until it is over: true and what its function has returned, or nil and its error (or code "timeout").
+---@param timeout number? seconds
+---@return true?, any ...
+function task:join(timeout) end
+
+--- Raises an error with code "cancelled" where the task waits.
+function task:cancel() end
+
+---@class chaski.timestamp Can be compared. tostring() is as ISO 8601 has it.
+---@field sec integer since 1970-01-01 UTC
+---@field nsec integer 0..999999999
+local timestamp = {}
+
+---@return number
+function timestamp:seconds() end
+
+---@class chaski.bin Bytes of MessagePack's bin: tostring() gives them.
+---@class chaski.str Text of MessagePack's str: tostring() gives it.
+
+---@class chaski.ext An extension of MessagePack that is not known here.
+---@field type integer
+---@field bytes string
+
+---@class chaski.unpack_options
+---@field strings "auto"|"str"|"bin"|nil default "auto": str and bin are strings; else the other kind is marked
+---@field depth integer? tables in tables
+---@field count integer? elements of arrays and pairs of maps, all together
+---@field tables integer?
+---@field key_size integer? bytes of a string key
+
+---@class chaski.pack_options: chaski.unpack_options
+---@field sort_keys boolean? the same value has the same bytes
+---@field size integer? bytes of the result
+
+---@class chaski
+---@field version string
+---@field null userdata nil in an array
+---@field pack fun(value: any, options: chaski.pack_options?): string?, chaski.error?
+---@field unpack fun(bytes: string, options: chaski.unpack_options?): any, chaski.error?
+---@field array fun(list: table?): table the same table, marked: an array also when it is empty
+---@field map fun(map: table?): table the same table, marked: a map also when its keys are 1..n
+---@field bin fun(bytes: string): chaski.bin
+---@field str fun(text: string): chaski.str
+---@field timestamp fun(sec: number, nsec: integer?): chaski.timestamp
+---@field ext fun(type: integer, bytes: string): chaski.ext
+---@field spawn fun(fn: function, ...: any): chaski.task runs at once until it first waits
+---@field sleep fun(seconds: number)
+---@field run fun(main: function, ...: any): any ... in a stock lua5.4: main as a task, and the loop until it is over
+---@field random (fun(): number)|(fun(low: integer, high: integer?): integer) as math.random; repeats in a simulation
+---@field uuid fun(): string a random one
+---@field now fun(): number monotonic seconds
+---@field address fun(text: string): { name: string?, host: string, port: integer }?, chaski.error?
+---@field messages_pool fun(maxsize: integer?): chaski.messages_pool default 8192

@@ -793,6 +793,38 @@ describe("a hostile discovery", function()
   )
 
   it(
+    "whose origin answers but cannot be dialled costs one dial, and holds up nothing",
+    test(function()
+      local victim, enemy, _, edge, beyond = besieged { paired = true }
+      local mute <close> = hostile.socket() -- nobody listens on its port
+      mute.on_message = function(entry)
+        mute:answer(entry, { paired = { s = false } })
+      end
+      local connect, dials = core.connect, 0
+      core.connect = function(...)
+        dials = dials + 1
+        return connect(...)
+      end
+      local ok, err = pcall(function()
+        assert(enemy:write("discovery", request_of { port = mute.port }))
+        eventually(function()
+          return core.node_state(victim).discovery.failed["127.0.0.1:" .. mute.port]
+        end, "it is given up")
+        for _ = 1, 5 do
+          assert(enemy:write("discovery", request_of { port = mute.port }))
+        end
+        settle(enemy, victim, beyond)
+      end)
+      core.connect = connect
+      assert(ok, err)
+      assert.equal(1, dials)
+      assert.equal(1, #mute.got)
+      assert.is_true(edge.live)
+      assert.equal("beyond enemy", names(victim.edges))
+    end)
+  )
+
+  it(
     "whose origin wants nothing is not dialled",
     test(function()
       local victim, enemy, _, _, beyond = besieged { paired = true }

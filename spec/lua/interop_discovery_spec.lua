@@ -121,7 +121,7 @@ describe("a request", function()
     local asked_by
     node:serve("sum", function(kwargs, edge)
       asked_by = edge.name
-      chaski.sleep(0.001)
+      chaski.sleep(0) -- a callback may wait
       return { sum = kwargs.a + kwargs.b }
     end)
     node:serve("nothing", function() end)
@@ -295,6 +295,23 @@ describe("a discovery", function()
       return #origin.edges == 1
     end, "it has left the hub")
     assert.equal("origin", member:wait("discovery").origin)
+  end))
+
+  it("of ours that sends its own strings as bin finds a Python node, and is found", test(function()
+    local hub, origin = nodes.node "hub", nodes.node("origin", { subscriptions = { "s" }, strings = "bin" })
+    local member = interop.start { name = "member", subscriptions = { "s" }, paired = true }
+    local seeker = interop.start { name = "seeker", subscriptions = { "u" } }
+    gather(hub, member, seeker)
+    assert(origin:connect(hub))
+    local found, alone = assert(origin:discovery { on_pair = "none", timeout = WAIT })
+    assert.is_nil(alone)
+    assert.equal("member", found.s.name)
+    origin:subscribe("u", { paired = true })
+    seeker:tell("discovery", { on_pair = "none", timeout = WAIT })
+    seeker:wait("edge", { name = "origin" })
+    local answer = assert(origin:request("echo", { text = "x" }, { edge = found.s, timeout = WAIT }))
+    assert.equal("x", answer.text)
+    assert.is_true(assert(origin:request_status(member.ip, member.port, { timeout = WAIT })).paired.s)
   end))
 
   it("of ours runs through a Python node to another", test(function()

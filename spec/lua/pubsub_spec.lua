@@ -230,7 +230,7 @@ describe("a full inbox", function()
     b:on("undelivered", function(what)
       if what.reason == "inbox" then lost[#lost + 1] = what end
     end)
-    b:subscribe("x", function(message)
+    local subscription = b:subscribe("x", function(message)
       while gate do
         chaski.sleep(0.001)
       end
@@ -242,7 +242,7 @@ describe("a full inbox", function()
     end
     return got, lost, function()
       gate = false
-    end, b, edge
+    end, b, edge, subscription
   end
 
   it(
@@ -295,8 +295,10 @@ describe("a full inbox", function()
   it(
     "stops reading if told so, and loses nothing",
     test(function()
-      local got, lost, open, b = flood("block", 2000)
-      chaski.sleep(0.01)
+      local got, lost, open, b, _, subscription = flood("block", 2000)
+      eventually(function()
+        return subscription.waiting >= 3
+      end, "the inbox is full")
       open()
       eventually(function()
         return #got == 2000

@@ -75,12 +75,17 @@ describe("a node", function()
       eventually(function()
         return #b.edges == 1
       end, "b has the edge too")
+      local reason
+      a:on("edge_closed", function(_, why) -- told after the one that would dial again
+        reason = why
+      end)
       b:stop()
       eventually(function()
-        return #a.edges == 0
+        return reason
       end, "the edge is gone")
-      chaski.sleep(0.01)
+      assert.equal("goodbye", reason)
       assert.is_false(asked)
+      assert.is_false(a.status.reconnecting)
     end)
   )
 

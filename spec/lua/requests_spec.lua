@@ -282,7 +282,7 @@ describe("serve", function()
       b:serve("count", function()
         calls = calls + 1
       end)
-      local tasks, busy = {}, 0
+      local tasks, busy, start = {}, 0, chaski.now()
       for n = 1, 400 do
         tasks[n] = chaski.spawn(a.request, a, "count")
       end
@@ -294,7 +294,9 @@ describe("serve", function()
         end
       end
       assert.equal(400, calls + busy)
-      assert.is_true(calls >= 200 and calls <= 350, calls .. " calls")
+      local most = 200 + 100 * (chaski.now() - start) -- a burst, and the rate while it took
+      assert.is_true(calls >= 200 and calls <= most + 1, ("%d calls of %g"):format(calls, most))
+      assert.is_true(busy > 0 or most >= 400)
     end)
   )
 

@@ -302,6 +302,24 @@ describe("a node", function()
   )
 end)
 
+describe("node:write", function()
+  it(
+    "writes a command under a topic of its own",
+    test(function()
+      local a, b = nodes.pair({}, { subscriptions = "t" })
+      local got, wait = nodes.collector()
+      b:handle("tell", function(message)
+        got[#got + 1] = { message.topic, message.data }
+      end)
+      assert(a:write("tell", 1, { topic = "foreign" })) -- b does not look at it
+      assert(a:write("tell", 2, { topic = "t" }))
+      assert(a:write("tell", 3))
+      wait(2)
+      assert.same({ { "t", 2 }, { "All", 3 } }, got)
+    end)
+  )
+end)
+
 describe("propagation of commands", function()
   it(
     "is on for those added, while it is on",
@@ -402,8 +420,8 @@ describe("a serializer pair", function()
       assert(wait(4))
       assert(a:send_udp_message("news", 4, b.ip, b.port))
       assert(wait(5))
-      for i, expected in ipairs { { "tell", "1" }, { "tell", "1" }, { "tell", "2" }, { "tell", "3" }, { "news", "4" } } do
-        assert.same({ expected[1], expected[2], "\xc4\x03<" .. expected[2] .. ">" }, got[i])
+      for i, text in ipairs { "1", "1", "2", "3", "4" } do
+        assert.same({ i < 5 and "tell" or "news", text, "\xc4\x03<" .. text .. ">" }, got[i])
       end
       by_hand.data = print
       assert.is_string(a:serialize_message(by_hand)) -- its own serializer takes a function

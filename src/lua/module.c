@@ -5,6 +5,7 @@
 #include "binding.h"
 #include "runtime.h"
 #include "spawn.h"
+#include "tls_binding.h"
 
 /* log(level, who, text) */
 static int l_log(lua_State *L) {
@@ -128,6 +129,8 @@ int luaopen_chaski_core(lua_State *L) {
   chaski__open_node(L);
   lua_settop(L, module);
   chaski__open_sim(L);
+  lua_settop(L, module);
+  chaski__open_pki(L);
   lua_settop(L, module);
   return 1;
 }

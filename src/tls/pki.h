@@ -17,6 +17,7 @@
 #define CHASKI_PKI_WHY_MAX 256
 #define CHASKI_PKI_HASH 32
 #define CHASKI_PKI_SERIAL_MAX 20 /* bytes, RFC 5280 4.1.2.2; ours are 16 */
+#define CHASKI_PKI_URI_MAX 256   /* bytes of a URI name with its NUL */
 #define CHASKI_PKI_NAMES_MAX 16  /* subject alternative names of one kind */
 /* The extension that holds what a node may do; under the arc for documentation and private use of UUIDs (ITU-T X.667:
  * 2.25.UUID), so that it belongs to nobody else. A UTF8String: see chaski_rights in env.h's comment. */
@@ -81,7 +82,7 @@ typedef struct chaski_pki_info {
   char serial[CHASKI_PKI_SERIAL_MAX * 2 + 1]; /* upper-case hex without leading zeros, as openssl prints it */
   char subject[512], issuer[512];             /* RFC 2253 */
   size_t uris;                                /* how many URI names */
-  char uri[256];                              /* the first of them, or "" */
+  char uri[CHASKI_PKI_URI_MAX];               /* the first of them, or "" */
   char rights[1024];                          /* or "" */
   bool has_rights;
   int64_t not_before, not_after;
@@ -89,10 +90,14 @@ typedef struct chaski_pki_info {
   uint8_t key_hash[CHASKI_PKI_HASH], hash[CHASKI_PKI_HASH]; /* of the SPKI; of the whole DER */
 } chaski_pki_info;
 int chaski_pki_certificate_info(const chaski_pki_certificate *certificate, chaski_pki_info *out, char *why);
+/* URI name number i, 0 to info's `uris` - 1. */
+int chaski_pki_certificate_uri(const chaski_pki_certificate *certificate, size_t i, char out[CHASKI_PKI_URI_MAX],
+                               char *why);
 chaski_pki_key *chaski_pki_certificate_key(const chaski_pki_certificate *certificate); /* borrowed */
 
-/* Is leaf good for role ("client", "server", "both") at time `at` under the PEM roots, with PEM or DER revocation lists
- * (may be empty)? chain: further PEM certificates, may be empty. */
+/* Is leaf good for role ("client", "server", "both") at time `at` under the PEM roots? chain: further PEM certificates,
+ * may be empty. crl: PEM or DER revocation lists, each signed by one of the roots, may be empty; what they name is
+ * revoked, also after their time, and a root may have none. */
 int chaski_pki_verify(const chaski_pki_certificate *leaf, chaski_slice chain, chaski_slice roots, chaski_slice crl,
                       const char *role, int64_t at, char *why);
 

@@ -136,26 +136,50 @@ static bool clean_uri(const unsigned char *uri, int len) {
   return len > 0;
 }
 
-static int keep_uri(const ASN1_IA5STRING *uri, chaski_pki_info *out, char *why) {
+/* The name number `wanted` of those that are URIs. */
+typedef struct uris {
+  size_t wanted, n;
+  char *out; /* CHASKI_PKI_URI_MAX bytes */
+} uris;
+
+static int take_uri(uris *u, const ASN1_IA5STRING *uri, char *why) {
   const unsigned char *text = ASN1_STRING_get0_data(uri);
   int len = ASN1_STRING_length(uri);
-  if (!clean_uri(text, len) || (size_t)len >= sizeof out->uri)
+  if (!clean_uri(text, len) || (size_t)len >= CHASKI_PKI_URI_MAX)
     return chaski__pki_refuse(why, "certificate: a URI name that is malformed or too long");
-  if (out->uris++ == 0) memcpy(out->uri, text, (size_t)len);
+  if (u->n == CHASKI_PKI_NAMES_MAX) return chaski__pki_refuse(why, "certificate: too many URI names");
+  if (u->n == u->wanted) memcpy(u->out, text, (size_t)len), u->out[len] = '\0';
+  u->n++;
   return CHASKI_OK;
 }
 
-static int info_uris(const X509 *x509, chaski_pki_info *out, char *why) {
+static int read_uris(const X509 *x509, uris *u, char *why) {
   int critical, rc = CHASKI_OK;
   GENERAL_NAMES *names = X509_get_ext_d2i(x509, NID_subject_alt_name, &critical, NULL);
   if (!names && critical == -1) return CHASKI_OK;
   if (!names) return chaski__pki_broken(why, "certificate: malformed or repeated alternative names");
   for (int i = 0; rc == CHASKI_OK && i < sk_GENERAL_NAME_num(names); i++) {
     const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-    if (name->type == GEN_URI) rc = keep_uri(name->d.uniformResourceIdentifier, out, why);
+    if (name->type == GEN_URI) rc = take_uri(u, name->d.uniformResourceIdentifier, why);
   }
   GENERAL_NAMES_free(names);
   return rc;
+}
+
+static int info_uris(const X509 *x509, chaski_pki_info *out, char *why) {
+  uris u = {0, 0, out->uri};
+  int rc = read_uris(x509, &u, why);
+  out->uris = u.n;
+  return rc;
+}
+
+int chaski_pki_certificate_uri(const chaski_pki_certificate *certificate, size_t i, char out[CHASKI_PKI_URI_MAX],
+                               char *why) {
+  uris u = {i, 0, out};
+  int rc;
+  chaski__pki_begin(why);
+  rc = read_uris(certificate->x509, &u, why);
+  return rc == CHASKI_OK && i >= u.n ? chaski__pki_refuse(why, "certificate: it has only %zu URI names", u.n) : rc;
 }
 
 ASN1_OBJECT *chaski__pki_rights_object(void) {

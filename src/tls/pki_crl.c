@@ -110,24 +110,34 @@ static int encode(X509_CRL *crl, chaski_pki_bytes *der, char *why) {
   return rc;
 }
 
+/* All but the entries, and the signature. */
+static bool complete(X509_CRL *crl, uint64_t number, int64_t this_update, int64_t next_update,
+                     const chaski_pki_certificate *issuer, const chaski_pki_key *key) {
+  return X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
+         X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->x509)) == 1 &&
+         set_time(crl, X509_CRL_set1_lastUpdate, this_update) && set_time(crl, X509_CRL_set1_nextUpdate, next_update) &&
+         add_number(crl, number) && add_authority_id(crl, issuer->x509) &&
+         X509_CRL_sign(crl, key->pkey, chaski__pki_key_digest(key)) > 0;
+}
+
+static int check_what(size_t n, int64_t this_update, int64_t next_update, char *why) {
+  if (n > CHASKI__PKI_ENTRIES_MAX) return chaski__pki_refuse(why, "serials: more than %d", CHASKI__PKI_ENTRIES_MAX);
+  if (this_update < 0 || next_update > CHASKI__PKI_TIME_MAX || this_update >= next_update)
+    return chaski__pki_refuse(why, "this_update, next_update: no span of time between 1970 and 9999");
+  return CHASKI_OK;
+}
+
 int chaski_pki_crl_new(uint64_t number, const char *const *serials, size_t n, int64_t this_update, int64_t next_update,
                        const chaski_pki_certificate *issuer, const chaski_pki_key *issuer_key, chaski_pki_bytes *der,
                        char *why) {
   X509_CRL *crl;
   int rc;
   chaski__pki_begin(why);
-  if (n > CHASKI__PKI_ENTRIES_MAX) return chaski__pki_refuse(why, "serials: more than %d", CHASKI__PKI_ENTRIES_MAX);
-  if (this_update < 0 || next_update > CHASKI__PKI_TIME_MAX || this_update >= next_update)
-    return chaski__pki_refuse(why, "this_update, next_update: no span of time between 1970 and 9999");
+  if ((rc = check_what(n, this_update, next_update, why)) != CHASKI_OK) return rc;
   if ((rc = chaski__pki_may_sign(issuer, issuer_key, KU_CRL_SIGN, why)) != CHASKI_OK) return rc;
   if (!(crl = X509_CRL_new())) return chaski__pki_no_memory(why);
   rc = add_entries(crl, serials, n, this_update, why);
-  if (rc == CHASKI_OK &&
-      !(X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
-        X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->x509)) == 1 &&
-        set_time(crl, X509_CRL_set1_lastUpdate, this_update) && set_time(crl, X509_CRL_set1_nextUpdate, next_update) &&
-        add_number(crl, number) && add_authority_id(crl, issuer->x509) &&
-        X509_CRL_sign(crl, issuer_key->pkey, chaski__pki_key_digest(issuer_key)) > 0))
+  if (rc == CHASKI_OK && !complete(crl, number, this_update, next_update, issuer, issuer_key))
     rc = chaski__pki_broken(why, "revocation list");
   if (rc == CHASKI_OK) rc = encode(crl, der, why);
   X509_CRL_free(crl);

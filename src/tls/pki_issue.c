@@ -5,7 +5,6 @@
 #include <openssl/pem.h>
 
 #define SERIAL 16 /* bytes */
-#define URI_MAX sizeof(((chaski_pki_info *)0)->uri)
 #define RIGHTS_MAX sizeof(((chaski_pki_info *)0)->rights)
 #define DNS_MAX 253
 #define KEY_ID 20
@@ -33,8 +32,17 @@ static bool host_name(const char *text) { /* letters, digits, hyphens and dots: 
   return len > 0 && len <= DNS_MAX && strspn(text, allowed) == len && *text != '.' && *text != '-';
 }
 
+static bool numeric(const char *text) {
+  ASN1_OCTET_STRING *address = a2i_IPADDRESS(text);
+  ASN1_OCTET_STRING_free(address);
+  return address != NULL;
+}
+
 static int check_names(const chaski_pki_issue *what, char *why) {
-  if (what->uri && !visible(what->uri, URI_MAX)) return chaski__pki_refuse(why, "uri: malformed or too long");
+  if (what->uri && !visible(what->uri, CHASKI_PKI_URI_MAX))
+    return chaski__pki_refuse(why, "uri: malformed or too long");
+  for (size_t i = 0; i < CHASKI_PKI_NAMES_MAX && what->ip[i]; i++)
+    if (!numeric(what->ip[i])) return chaski__pki_refuse(why, "ip: not a numeric address");
   for (size_t i = 0; i < CHASKI_PKI_NAMES_MAX && what->dns[i]; i++)
     if (!host_name(what->dns[i])) return chaski__pki_refuse(why, "dns: not a host name");
   if (what->rights && (strlen(what->rights) >= RIGHTS_MAX || !chaski__pki_plain(what->rights, strlen(what->rights))))
@@ -160,9 +168,9 @@ static bool add_key_id(const issue *i) {
 }
 
 static bool add_authority_id(const issue *i) {
-  const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(i->issuer ? i->issuer->x509 : i->x509);
-  AUTHORITY_KEYID *authority = id ? AUTHORITY_KEYID_new() : NULL;
-  bool good = authority && (authority->keyid = ASN1_OCTET_STRING_dup(id)) &&
+  X509 *issuer = i->issuer ? i->issuer->x509 : i->x509;
+  AUTHORITY_KEYID *authority = AUTHORITY_KEYID_new();
+  bool good = authority && (authority->keyid = X509_get_ext_d2i(issuer, NID_subject_key_identifier, NULL, NULL)) &&
               add(i, NID_authority_key_identifier, authority, false);
   AUTHORITY_KEYID_free(authority);
   return good;

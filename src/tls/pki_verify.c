@@ -21,9 +21,6 @@ static int fill_store(trust *t) {
   if (!(t->store = X509_STORE_new())) return chaski__pki_no_memory(t->why);
   for (int i = 0; i < sk_X509_num(t->roots); i++)
     if (X509_STORE_add_cert(t->store, sk_X509_value(t->roots, i)) != 1) return chaski__pki_broken(t->why, "roots");
-  for (int i = 0; i < sk_X509_CRL_num(t->lists); i++)
-    if (X509_STORE_add_crl(t->store, sk_X509_CRL_value(t->lists, i)) != 1)
-      return chaski__pki_broken(t->why, "revocation list");
   return CHASKI_OK;
 }
 
@@ -42,36 +39,23 @@ static void scatter(trust *t) {
 }
 
 /* --- judging ---------------------------------------------------------------------------------------------------- */
-static bool prepare(const trust *t, X509_STORE_CTX *ctx, X509 *x509, int purpose, unsigned long flags) {
+static bool prepare(const trust *t, X509_STORE_CTX *ctx, X509 *leaf, int purpose) {
   X509_VERIFY_PARAM *param;
-  if (X509_STORE_CTX_init(ctx, t->store, x509, t->chain) != 1) return false;
+  if (X509_STORE_CTX_init(ctx, t->store, leaf, t->chain) != 1) return false;
   param = X509_STORE_CTX_get0_param(ctx);
   X509_VERIFY_PARAM_set_time(param, (time_t)t->at);
   X509_VERIFY_PARAM_set_depth(param, DEPTH);
   X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
-  if (X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT | flags) != 1) return false;
-  return !purpose || X509_VERIFY_PARAM_set_purpose(param, purpose) == 1;
+  return X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_X509_STRICT) == 1 &&
+         X509_VERIFY_PARAM_set_purpose(param, purpose) == 1;
 }
 
-/* Verify x509; the chain that was found, if wanted, is the caller's. */
-static int verify(const trust *t, X509 *x509, int purpose, unsigned long flags, STACK_OF(X509) * *found) {
-  X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-  int rc, error;
-  if (!ctx || !prepare(t, ctx, x509, purpose, flags)) {
-    X509_STORE_CTX_free(ctx);
-    return chaski__pki_broken(t->why, "certificate");
-  }
-  rc = X509_verify_cert(ctx) == 1 ? CHASKI_OK : CHASKI_ECERTIFICATE;
+static int judge(const trust *t, X509_STORE_CTX *ctx) {
+  int error;
+  if (X509_verify_cert(ctx) == 1) return CHASKI_OK;
   error = X509_STORE_CTX_get_error(ctx);
-  if (rc != CHASKI_OK && error == X509_V_ERR_OUT_OF_MEM)
-    rc = chaski__pki_no_memory(t->why);
-  else if (rc != CHASKI_OK)
-    rc = chaski__pki_refuse(t->why, "certificate: %s", X509_verify_cert_error_string(error));
-  else if (found && !(*found = X509_STORE_CTX_get1_chain(ctx)))
-    rc = chaski__pki_no_memory(t->why);
-  X509_STORE_CTX_free(ctx);
-  ERR_clear_error();
-  return rc;
+  if (error == X509_V_ERR_OUT_OF_MEM || error == X509_V_OK) return chaski__pki_no_memory(t->why);
+  return chaski__pki_refuse(t->why, "certificate: %s", X509_verify_cert_error_string(error));
 }
 
 static int check_strength(X509 *x509, char *why) {
@@ -83,29 +67,35 @@ static int check_strength(X509 *x509, char *why) {
   return rc;
 }
 
-static bool has_list(const trust *t, const X509 *x509) {
-  for (int i = 0; i < sk_X509_CRL_num(t->lists); i++)
-    if (X509_NAME_cmp(X509_CRL_get_issuer(sk_X509_CRL_value(t->lists, i)), X509_get_issuer_name(x509)) == 0)
+/* By hand: that a root has no list is no fault of its certificates, and what an old list names is revoked for good. */
+static bool is_revoked(const trust *t, X509 *x509) {
+  for (int i = 0; i < sk_X509_CRL_num(t->lists); i++) {
+    X509_CRL *list = sk_X509_CRL_value(t->lists, i);
+    X509_REVOKED *entry = NULL;
+    if (X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_issuer_name(x509)) == 0 &&
+        X509_CRL_get0_by_cert(list, &entry, x509) == 1)
       return true;
+  }
   return false;
 }
 
-/* Every certificate whose issuer has a list, the root at the end apart; that an issuer has none is no fault of it. */
-static int check_chain(const trust *t, STACK_OF(X509) * chain) {
-  int rc = CHASKI_OK, n = sk_X509_num(chain);
-  for (int i = 0; rc == CHASKI_OK && i < n; i++) {
+static int check_members(const trust *t, STACK_OF(X509) * chain) {
+  int rc = CHASKI_OK;
+  for (int i = 0; rc == CHASKI_OK && i < sk_X509_num(chain); i++) {
     X509 *x509 = sk_X509_value(chain, i);
-    rc = check_strength(x509, t->why);
-    if (rc == CHASKI_OK && i + 1 < n && has_list(t, x509)) rc = verify(t, x509, 0, X509_V_FLAG_CRL_CHECK, NULL);
+    rc = is_revoked(t, x509) ? chaski__pki_refuse(t->why, "certificate: revoked") : check_strength(x509, t->why);
   }
   return rc;
 }
 
 static int check_role(const trust *t, X509 *leaf, int purpose) {
-  STACK_OF(X509) *chain = NULL;
-  int rc = verify(t, leaf, purpose, 0, &chain);
-  if (rc == CHASKI_OK) rc = check_chain(t, chain);
-  sk_X509_pop_free(chain, X509_free);
+  X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+  int rc;
+  if (!ctx) return chaski__pki_no_memory(t->why);
+  rc = prepare(t, ctx, leaf, purpose) ? judge(t, ctx) : chaski__pki_broken(t->why, "certificate");
+  if (rc == CHASKI_OK) rc = check_members(t, X509_STORE_CTX_get0_chain(ctx));
+  X509_STORE_CTX_free(ctx);
+  ERR_clear_error();
   return rc;
 }
 

@@ -32,6 +32,7 @@ typedef struct chaski_tls_options {
   const uint8_t *pin; /* CHASKI_TLS_PIN bytes: trust exactly a chain whose root has this key; NULL: none */
   const char *alpn;   /* NULL: CHASKI_TLS_ALPN */
   bool anonymous;     /* client: present no certificate; server: do not insist on the client's (the CA's listener) */
+  int64_t now; /* "valid now" is at this time, s since 1970 (a simulation has its own); 0: by the system's clock */
 } chaski_tls_options;
 
 /* Make a context: parse, check that key and certificate belong together, that the certificate has one identity (unless

@@ -1,6 +1,6 @@
--- ledger.lua: what the CA remembers, in one SQLite file: tokens, certificates, roots, revocation lists. What a method has
--- done is on the disk when it returns. Methods raise an error with code ledger when the file fails them, and leave it as
--- it was. No secret is in it but the keys of open tokens' proofs; times are seconds since 1970.
+-- ledger.lua: what the CA remembers, in one SQLite file: tokens, certificates, roots, revocation lists. What a method
+-- has done is on the disk when it returns. Methods raise an error with code ledger when the file fails them, and leave
+-- it as it was. No secret is in it but the keys of open tokens' proofs; times are seconds since 1970.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local files = require "chaski.files"
@@ -8,6 +8,7 @@ local files = require "chaski.files"
 local VERSION = 1 -- of the tables
 local BUSY = 2000 -- ms to wait for another process (a command beside the server)
 local BAD_MACS_MAX = 10 -- then a token is burnt
+local REVOKED_MAX = 4096 -- serials in one revocation list: what nodes accept
 
 local tables = {
   "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -106,7 +107,6 @@ end
 local function prepare(self)
   change(self, ("PRAGMA busy_timeout=%d"):format(BUSY))
   change(self, "PRAGMA synchronous=EXTRA")
-  change(self, "PRAGMA foreign_keys=ON")
 end
 
 local function check_version(self)
@@ -275,13 +275,22 @@ function Ledger:certificates(id)
   return rows(self, "SELECT * FROM certificates " .. where .. "ORDER BY made, serial", id)
 end
 
---- Revoke what has this id or serial and has not ended; open tokens for the id are burnt. How many certificates.
+local function check_room(self, now)
+  local statement = [[SELECT count(*) AS n FROM certificates WHERE revoked IS NOT NULL AND not_after > ?
+    GROUP BY root HAVING n > ?]]
+  if not row(self, statement, now, REVOKED_MAX) then return end
+  local text = "a revocation list holds %d certificates at most; roll over to a new root instead"
+  error(core.new_error("full", text:format(REVOKED_MAX)), 0)
+end
+
+--- Revoke what has this id or serial and has not ended; open tokens for the id are burnt. How many of each.
 function Ledger:revoke(what, now)
   return transaction(self, function()
     local statement = [[UPDATE certificates SET revoked = ? WHERE (id = ? OR serial = ?) AND revoked IS NULL
       AND not_after > ?]]
     local n = math.tointeger(change(self, statement, now, what, what:upper(), now))
     local burnt = change(self, "UPDATE tokens SET state = 'burnt' WHERE id = ? AND state = 'open'", what)
+    if n > 0 then check_room(self, now) end
     if n > 0 then self:set_meta("revision", ("%d"):format(self:revision() + 1)) end
     return { certificates = n, tokens = math.tointeger(burnt) }
   end)

@@ -78,11 +78,13 @@ local function middle_of(points)
 end
 
 local function find_routes(picture)
-  local points, middle = picture.points, middle_of(picture.points)
+  local points, side = picture.points, MARGIN / 2
+  local box = { left = side, right = picture.width - side, middle = middle_of(points) }
+  box.top, box.bottom = TOP, picture.bottom - 4
   picture.routes = {}
   for i, edge in ipairs(picture.seen.edges) do
     picture.routes[i] = picture.dense and routes.straight(points[edge[1]], points[edge[2]])
-      or routes.find(points, edge[1], edge[2], middle, picture.r + 4)
+      or routes.find(points, edge[1], edge[2], box, picture.r + 4)
   end
 end
 

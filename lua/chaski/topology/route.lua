@@ -11,7 +11,8 @@ local M = {}
 ---@field straight boolean
 ---@field length number between its ends
 
-local BENDS = { 0, 0.14, -0.14, 0.26, -0.26, 0.4, -0.4 } -- of the length, in order of preference; above 0: inwards
+-- Of the length, in order of preference; above 0: inwards.
+local BENDS = { 0, 0.08, -0.08, 0.14, -0.14, 0.2, -0.2, 0.26, -0.26, 0.33, -0.33, 0.4, -0.4 }
 local STEPS = 16
 
 local function bent(from, to, bend)
@@ -51,6 +52,14 @@ function M.segments(route)
   return list
 end
 
+local function leaves(route, box)
+  for _, segment in ipairs(M.segments(route)) do
+    local x, y = segment[3], segment[4]
+    if x < box.left or x > box.right or y < box.top or y > box.bottom then return true end
+  end
+  return false
+end
+
 -- How far the route stays from every node but its own two.
 local function clearance(route, points)
   local least = math.huge
@@ -78,25 +87,25 @@ function M.straight(from, to)
   return bent(from, to, 0)
 end
 
---- The first of the bends that keeps clear of other nodes, else the one that does best.
+--- The first of the bends that keeps clear of other nodes, else the one that does best; none that leaves the box.
 ---@param points chaski.topology.point[]
 ---@param a integer
 ---@param b integer
----@param middle chaski.topology.point
+---@param box { left: number, right: number, top: number, bottom: number, middle: chaski.topology.point }
 ---@param clear number
 ---@return chaski.topology.route
-function M.find(points, a, b, middle, clear)
-  local best, most
-  local sign = inwards(points[a], points[b], middle)
+function M.find(points, a, b, box, clear)
+  local best, most = nil, -1
+  local sign = inwards(points[a], points[b], box.middle)
   for _, bend in ipairs(BENDS) do
     local route = bent(points[a], points[b], bend * sign)
-    local room = clearance(route, points)
+    local room = leaves(route, box) and -1 or clearance(route, points)
     if room >= clear then return route end
-    if not most or room > most then
+    if room > most then
       best, most = route, room
     end
   end
-  return best
+  return best or M.straight(points[a], points[b])
 end
 
 --- The route as SVG path data.
