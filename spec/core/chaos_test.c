@@ -154,7 +154,7 @@ static void begin_life(size_t i) {
   const char *why;
   chaski_node_options o;
   chaski_node_options_init(&o);
-  o.limits.resume_timeout = 0; /* sessions: session_test */
+  o.limits.resume_timeout = 0;                                /* sessions: session_test */
   snprintf(id, sizeof id, "id-%zu", (i * 5 + 3) % NODES_MAX); /* not in the order of dialling */
   o.id = id;
   o.name = id;

@@ -89,7 +89,6 @@ static void all_at_their_least_or_most_fit_where_no_rule_speaks(void **state) {
   for (size_t i = 0; i < chaski_limit_count; i++) {
     const char *name = chaski_limit_rows[i].name;
     if (!strncmp(name, "queue_", 6) || !strcmp(name, "data_max") || !strcmp(name, "preauth_max")) continue;
-    if (!strcmp(name, "resume_bytes")) continue;
     chaski_limits_init(&limits);
     *chaski_limit_at(&limits, i) = chaski_limit_rows[i].least;
     is_accepted();

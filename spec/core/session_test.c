@@ -309,7 +309,8 @@ static size_t ended; /* edges that were live */
 static void count_ended(struct peer *p, chaski_edge *edge, int reason) {
   (void)p, (void)reason;
   ended += chaski_edge_was_live(edge);
-  if (chaski_edge_was_live(edge)) print_message("%s: %s %s\n", p->ip, chaski_error_name(reason), chaski_edge_detail(edge));
+  if (chaski_edge_was_live(edge))
+    print_message("%s: %s %s\n", p->ip, chaski_error_name(reason), chaski_edge_detail(edge));
 }
 
 static void show(void *user, enum chaski_log_level level, const char *who, const char *line) {

@@ -235,6 +235,7 @@ static int adopt(chaski_edge *edge, chaski__link *link) {
   chaski_edge_release(passing);
   move_pauses(old, link);
   int r = link->terms.resume ? chaski__session_resume(link, old) : chaski__session_start(link);
+  if (r == CHASKI_OK && old->state == LINK_PARKED && !old->session) r = chaski__session_move(old, link);
   if (old->state == LINK_PARKED)
     chaski__link_close(old);
   else
@@ -245,7 +246,7 @@ static int adopt(chaski_edge *edge, chaski__link *link) {
 /* The edge goes on over this link. */
 static void go_on(chaski_edge *edge, chaski__link *link) {
   chaski_node *node = link->node;
-  bool suspended = edge->link->state == LINK_PARKED;
+  bool suspended = edge->link->state == LINK_PARKED && edge->link->session;
   uint64_t lost = node->counters.lost;
   int r = adopt(edge, link);
   lost = node->counters.lost - lost;
@@ -341,7 +342,9 @@ static void refused(chaski__link *link, const chaski__mp_field *bye) {
   chaski__link_fail(link, reason, "the peer ended the handshake");
 }
 
-static void goodbye(chaski__link *link) {
+static void goodbye(chaski__link *link, const chaski__mp_field *bye) {
+  bool another = bye->present && bye->value.type == MP_STR && reason_of(bye->value.bytes) == CHASKI_EDUPLICATE;
+  if (link->edge->link == link && another) chaski__session_await(link);
   bool current = link->edge->link == link;
   chaski__session_ack(link);
   chaski__link_leave(link, LINK_LEFT);
@@ -452,7 +455,7 @@ static void receive_handshake(chaski__link *link, const chaski_message *m) {
   } else if (link->state == LINK_NEW) {
     receive_new(link, f, f[F_HANDSHAKE_ID].value.bytes, f[F_RESPONSE].value.truth, &f[F_BYE], &f[F_RS]);
   } else if (link->state == LINK_LIVE && f[F_RESPONSE].value.truth) {
-    goodbye(link);
+    goodbye(link, &f[F_BYE]);
   } else {
     link->node->counters.ignored++; /* the answer to a goodbye, or a handshake on a live edge */
   }

@@ -42,7 +42,8 @@ enum chaski__link_state {
   LINK_DIALLING, /* connect is under way */
   LINK_NEW,      /* connected; handshakes are being exchanged */
   LINK_LIVE,     /* both directions are */
-  LINK_PARKED,   /* no stream: the place of a lost one, which keeps the edge and its session until it is resumed */
+  LINK_PARKED,   /* no stream: the place of a lost one, which keeps the edge and its session until it is resumed; or,
+                    without a session, of one that the peer has given up for another that is under way */
   LINK_LEAVING,  /* we said goodbye: sending what is queued, reading to the end */
   LINK_LEFT,     /* the peer said goodbye: sending what is queued, ignoring what comes */
   LINK_CLOSED,   /* waiting for `closed` */
@@ -299,6 +300,8 @@ void chaski__session_answer(chaski__link *link, const chaski_edge *old, chaski__
 void chaski__session_answered(chaski__link *link, chaski_slice raw);
 int chaski__session_start(chaski__link *link);                      /* CHASKI_OK (also when there is none), ENOMEM */
 int chaski__session_resume(chaski__link *link, chaski__link *from); /* CHASKI_OK, EPROTOCOL, ENOMEM */
+int chaski__session_move(chaski__link *from, chaski__link *to);     /* of a place without a session; OK, ENOMEM */
+bool chaski__session_await(chaski__link *link);                     /* the peer goes on over another connection */
 bool chaski__session_park(chaski__link *link, int reason);          /* the edge lives on, and may even so be gone */
 void chaski__session_end(chaski__link *link, bool in_order);        /* what is kept is reported as lost */
 bool chaski__session_sent(chaski__link *link, const chaski__span *frame); /* false: out of memory */

@@ -31,7 +31,7 @@ int chaski_limits_check(const chaski_limits *l, const char **why) {
   if (l->queue_high > l->queue_hard) *why = "queue_high is above queue_hard";
   if (l->data_max + l->topic_max + CHASKI_FRAME_HEADER > l->queue_hard)
     *why = "a largest frame (data_max) does not fit below queue_hard";
-  if (l->resume_timeout && l->data_max + l->topic_max + CHASKI_FRAME_HEADER > l->resume_bytes)
+  if (l->resume_timeout && l->resume_bytes && l->data_max + l->topic_max + CHASKI_FRAME_HEADER > l->resume_bytes)
     *why = "a largest frame (data_max) does not fit into resume_bytes";
   if (l->preauth_max > l->data_max) *why = "preauth_max is above data_max";
   return *why ? CHASKI_EINVAL : CHASKI_OK;

@@ -49,7 +49,7 @@ static bool can_write(const chaski__link *link) {
 static int queue(chaski__link *link, const chaski__span *frame, bool counted) {
   bool keep = counted && link->session;
   if (keep && !chaski__session_sent(link, frame)) return CHASKI_ENOMEM;
-  if (link->state == LINK_PARKED) return CHASKI_OK;
+  if (link->state == LINK_PARKED && keep) return CHASKI_OK;
   if (chaski__outbox_append(&link->out, &link->loop->arena, frame)) return CHASKI_OK;
   if (!keep) return CHASKI_ENOMEM;
   link->failure = CHASKI_EIO;
@@ -226,10 +226,11 @@ static uint64_t next_deadline(const chaski__link *link) {
 
 void chaski__link_arm(chaski__link *link) {
   const chaski_limits *l = &link->node->limits;
-  uint64_t due = link->state == LINK_LIVE     ? next_deadline(link)
-                 : link->state == LINK_PARKED ? link->loop->now + link->session->ttl
-                 : link->state == LINK_NEW    ? link->heard + l->handshake_timeout
-                                              : link->loop->now + l->goodbye_timeout;
+  uint64_t due = link->state == LINK_LIVE ? next_deadline(link)
+                 : link->state == LINK_PARKED
+                     ? link->loop->now + (link->session ? link->session->ttl : l->handshake_timeout)
+                 : link->state == LINK_NEW ? link->heard + l->handshake_timeout
+                                           : link->loop->now + l->goodbye_timeout;
   if (due == UINT64_MAX)
     chaski_timer_stop(link->loop, &link->tick);
   else
@@ -285,7 +286,7 @@ static void tick(chaski_timer *t) {
   if (link->state == LINK_CLOSED) {
     chaski__link_free(link);
   } else if (link->state == LINK_PARKED) {
-    CHASKI__HIT(link->node, resume_timeout);
+    if (link->session) CHASKI__HIT(link->node, resume_timeout);
     chaski__link_fail(link, CHASKI_ELOST, "it was not resumed in time");
   } else if (link->state == LINK_LIVE) {
     forgive_own_lag(link, next_deadline(link));

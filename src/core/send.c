@@ -96,7 +96,7 @@ void chaski__notices_drop(chaski_node *node) {
 size_t chaski__edge_queued(const chaski_edge *edge) {
   const chaski__link *link = edge->link;
   if (!link) return 0;
-  if (link->state == LINK_PARKED) return link->session->kept.bytes;
+  if (link->state == LINK_PARKED && link->session) return link->session->kept.bytes;
   return link->out.bytes + (link->stream ? link->transport->queued(link->stream) : 0);
 }
 

@@ -31,6 +31,10 @@ static uint64_t least(uint64_t a, uint64_t b) {
   return a < b ? a : b;
 }
 
+static uint64_t bytes_of(const chaski_limits *l) {
+  return l->resume_bytes ? least(l->resume_bytes, l->queue_hard) : l->queue_hard;
+}
+
 /* --- acknowledging ------------------------------------------------------------------------------------------ */
 void chaski__session_ack(chaski__link *link) {
   chaski__session *s = link->session;
@@ -167,16 +171,40 @@ static bool resumable(int reason) {
          reason == CHASKI_ETIMEOUT || reason == CHASKI_EUNREACHABLE || reason == CHASKI_EIO;
 }
 
+/* A place without a stream in which the edge waits for another connection. */
+static chaski__link *take_place(chaski__link *link) {
+  chaski__link *place = chaski__link_new(link->edge, link->dialled);
+  if (!place) return NULL;
+  place->state = LINK_PARKED;
+  place->pauses = link->pauses;
+  link->pauses = 0;
+  return place;
+}
+
+/* What was sent goes out on the old connection still, which the peer reads to its end. */
+bool chaski__session_await(chaski__link *link) {
+  chaski__link *place = link->node->state == NODE_RUNNING ? take_place(link) : NULL;
+  if (place) chaski__link_arm(place);
+  return place != NULL;
+}
+
+/* To the connection it waited for. */
+int chaski__session_move(chaski__link *from, chaski__link *to) {
+  chaski__session *s = to->session;
+  if (s && !chaski__outbox_copy(&s->kept, &from->out)) return CHASKI_ENOMEM;
+  if (!chaski__outbox_copy(&to->out, &from->out)) return CHASKI_ENOMEM;
+  if (s) s->tx += from->out.frames;
+  chaski__outbox_free(&from->out, &from->loop->arena);
+  return CHASKI_OK;
+}
+
 bool chaski__session_park(chaski__link *link, int reason) {
   chaski_node *node = link->node;
   if (!link->session || link->state != LINK_LIVE || node->state != NODE_RUNNING || node->destroyed) return false;
   if (!resumable(reason)) return false;
   chaski_edge *edge = link->edge;
-  chaski__link *parked = chaski__link_new(edge, link->dialled);
+  chaski__link *parked = take_place(link);
   if (!parked) return false;
-  parked->state = LINK_PARKED;
-  parked->pauses = link->pauses;
-  link->pauses = 0;
   chaski_timer_stop(link->loop, &link->session->ack_timer);
   give(link->session, parked);
   chaski__link_close(link);
@@ -250,7 +278,7 @@ void chaski__session_offer(chaski__link *link, chaski__buf *b) {
   chaski__mp_put_bin(b, chaski_slice_of(link->terms.sid, sizeof link->terms.sid));
   chaski__mp_put_key(b, "resume");
   chaski__mp_put_bool(b, s != NULL);
-  put_terms(b, link->terms.told, l->resume_frames, least(l->resume_bytes, l->queue_hard), l->resume_timeout);
+  put_terms(b, link->terms.told, l->resume_frames, bytes_of(l), l->resume_timeout);
 }
 
 /* Take the smaller of both sides' terms. */
@@ -260,7 +288,7 @@ static void agree(chaski__link *link, const chaski__mp_field *f) {
   t->agreed = true;
   t->rx = f[F_RX].value.u;
   t->frames = least(l->resume_frames, f[F_FRAMES].value.u);
-  t->bytes = least(least(l->resume_bytes, l->queue_hard), f[F_BYTES].value.u);
+  t->bytes = least(bytes_of(l), f[F_BYTES].value.u);
   t->ttl = least(l->resume_timeout / CHASKI_MS, f[F_TTL].value.u) * CHASKI_MS;
   if (!t->frames || !t->bytes || !t->ttl) t->agreed = false;
 }

@@ -304,8 +304,8 @@ static const char *option_role(const chaski__options *o, int i) {
 /* --- certificates: making --------------------------------------------------------------------------------------- */
 #define ISSUE_OPTIONS(X)                                                                                               \
   X(subject)                                                                                                           \
-  X(uri) X(ip) X(dns) X(rights) X(not_before) X(not_after) X(authority) X(role) X(key) X(request) X(issuer)            \
-      X(issuer_key)
+  X(uri)                                                                                                               \
+  X(ip) X(dns) X(rights) X(not_before) X(not_after) X(authority) X(role) X(key) X(request) X(issuer) X(issuer_key)
 #define NAME(name) #name,
 #define INDEX(name) ISSUE_##name,
 enum { ISSUE_OPTIONS(INDEX) };
