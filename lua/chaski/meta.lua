@@ -53,6 +53,8 @@
 ---@alias chaski.event
 ---| "edge_open" # (edge)
 ---| "edge_closed" # (edge, reason, detail): also an accepted connection that never became live (edge.was_live is false)
+---| "edge_suspended" # (edge, reason): its connection is lost; it stays live, and what is sent is kept
+---| "edge_resumed" # (edge, lost): it goes on over a new one; lost: frames that the peer may have missed
 ---| "pause_writing" # (edge): above its high mark
 ---| "resume_writing" # (edge): at its low mark again
 ---| "edge_changed" # (edge): the peer's subscriptions, name or flags
@@ -292,6 +294,15 @@ function node:ping(edge, options) end
 ---@return chaski.edge?, chaski.error?
 function node:try_to_reconnect(edge) end
 
+---@class chaski.session
+---@field state "live"|"suspended"
+---@field sent integer frames
+---@field acknowledged integer of these
+---@field received integer frames
+---@field kept_frames integer sent and not acknowledged
+---@field kept_bytes integer
+---@field resumes integer how often it went on over a new connection
+
 ---@class chaski.edge
 ---@field node chaski.node
 ---@field name string the peer's
@@ -306,6 +317,8 @@ function node:try_to_reconnect(edge) end
 ---@field live boolean
 ---@field was_live boolean it is live, or was
 ---@field dialled boolean by this node
+---@field suspended boolean live, and without a connection at present
+---@field session chaski.session? nil if the peer has no sessions
 ---@field writable boolean
 ---@field paired boolean may be assigned
 ---@field root boolean

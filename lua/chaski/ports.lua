@@ -2,12 +2,17 @@
 -- and takes in one step.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
+local options = require "chaski.options"
 local uv = require "luv"
 
 local M = {}
 
 --- Bind and listen as a node would; the port, or nil and a code.
-local function try(ip, port)
+local function try(where, ip, port)
+  if type(ip) ~= "string" then
+    error(("%s: expected a numeric address, got %s"):format(where, options.describe(ip)), 3)
+  end
+  if not core.numeric(ip) then return nil, "not a numeric address" end
   local simulated, why = core.sim_port(ip, port)
   if simulated or why then return simulated, why end
   local socket = uv.new_tcp()
@@ -26,7 +31,7 @@ end
 ---@return integer?, table?
 function M.get_free_port(ip)
   ip = ip or "127.0.0.1"
-  local port, code = try(ip, 0)
+  local port, code = try("chaski.get_free_port", ip, 0)
   if port then return port end
   return nil, core.new_error("not_available", ("chaski.get_free_port %s: %s"):format(ip, code))
 end
@@ -39,7 +44,8 @@ function M.is_port_available(port, ip)
   if math.type(port) ~= "integer" or port < 1 or port > 65535 then
     error("chaski.is_port_available: expected a port 1..65535", 2)
   end
-  return try(ip or "127.0.0.1", port) ~= nil
+  local free = try("chaski.is_port_available", ip or "127.0.0.1", port)
+  return free ~= nil
 end
 
 --- The same for the node's own ip.

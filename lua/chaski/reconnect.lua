@@ -38,11 +38,17 @@ function M.jitter(given, level)
   end
 end
 
+--- The edge to the peer, if it has a connection.
 local function known_edge(node, edge, address)
-  if edge.id == "" then return node:get_edge(address) end
-  for _, each in ipairs(node.edges) do
-    if each.id == edge.id then return each end
+  local found
+  if edge.id == "" then
+    found = node:get_edge(address)
+  else
+    for _, each in ipairs(node.edges) do
+      if each.id == edge.id then found = each end
+    end
   end
+  return found and not found.suspended and found or nil
 end
 
 local function try(node, edge, address, policy)
@@ -82,9 +88,11 @@ end
 function M.install(node, policy, level)
   if not policy then return end
   core.node_state(node).policy = type(policy) == "table" and M.jitter(policy, level + 1) or policy
-  node:on("edge_closed", function(edge, reason)
+  local function redial(edge, reason)
     if edge.dialled and worth_a_try[reason] then M.follow(node, edge) end
-  end)
+  end
+  node:on("edge_suspended", redial)
+  node:on("edge_closed", redial)
 end
 
 function core.node_methods:try_to_reconnect(edge)

@@ -8,6 +8,7 @@ static struct raw *raw;              /* the attacker */
 static chaski_node_options small(void) {
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   o.limits.data_max = 64 * CHASKI_KIB;
   o.limits.frame_timeout = 5 * SECOND;
   return o;
@@ -148,6 +149,7 @@ static void *watching(void *ptr, size_t size) {
 static void a_promise_of_64_mib_costs_nothing_and_ends_in_time(void **state) {
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   o.limits.data_max = 64 * CHASKI_MIB;
   o.limits.queue_hard = 128 * CHASKI_MIB;
   o.limits.frame_timeout = 5 * SECOND;
@@ -644,6 +646,7 @@ static void put_many(chaski__buf *b, uint32_t n) {
 static void a_million_subscriptions_end_the_edge(void **state) {
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   raw_teardown(state);
   setup_with(state, &o);
   member();
@@ -658,6 +661,7 @@ static void a_million_subscriptions_end_the_edge(void **state) {
 static void as_many_subscriptions_as_allowed_are_taken_and_twice_the_same_is_once(void **state) {
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   o.limits.peer_subscriptions = 1000;
   raw_teardown(state);
   setup_with(state, &o);

@@ -154,6 +154,7 @@ static void begin_life(size_t i) {
   const char *why;
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0;                                /* sessions: session_test */
   snprintf(id, sizeof id, "id-%zu", (i * 5 + 3) % NODES_MAX); /* not in the order of dialling */
   o.id = id;
   o.name = id;
@@ -440,6 +441,7 @@ static struct peer *scarce_node(const char *name, bool keep_alive) {
   chaski_node_options o;
   const char *why;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   snprintf(p->ip, sizeof p->ip, "10.0.0.%zu", rig->count);
   o.name = name;
   o.ip = p->ip;

@@ -188,6 +188,7 @@ static inline struct peer *rig_node_with(const char *name, const chaski_node_opt
 static inline struct peer *rig_node(const char *name) {
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   return rig_node_with(name, &o);
 }
 

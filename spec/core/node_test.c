@@ -282,6 +282,7 @@ static void a_restarted_peer_replaces_its_old_edge_at_once(void **state) {
   (void)state;
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   o.id = "the-same";
   struct peer *a = rig_node("a"), *b = rig_node_with("b", &o);
   rig_connect(b, a);
@@ -301,6 +302,7 @@ static void a_root_takes_the_first_free_port_and_every_topic(void **state) {
   (void)state;
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   o.root = true;
   struct peer *root = rig_node_with("root", &o), *a = rig_node("a");
   assert_int_equal(chaski_node_port(root->node), CHASKI_PORT_FIRST);
@@ -317,6 +319,7 @@ static void a_port_in_use_is_told(void **state) {
   const char *why;
   chaski_node *node;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   struct peer *a = rig_node("a");
   o.ip = a->ip;
   o.port = chaski_node_port(a->node);

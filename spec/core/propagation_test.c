@@ -47,6 +47,7 @@ static struct peer *relay_with(const chaski_node_options *base, bool subscribes)
 static struct peer *relay(bool subscribes) {
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   return relay_with(&o, subscribes);
 }
 
@@ -143,6 +144,7 @@ static void publishers_that_go_as_fast_as_they_may_lose_nothing_over_one_hop(voi
   (void)state;
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   o.limits.queue_low = 1000;
   o.limits.queue_high = 4000;
   chaski_sim_link narrow = {.delay_ns = MS, .window = 2000};
@@ -346,6 +348,7 @@ static void a_relay_drops_at_the_hard_mark_and_says_so(void **state) {
   (void)state;
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   o.limits.queue_stall = 3600 * SECOND;
   o.limits.lease = 3600 * SECOND;
   o.limits.data_max = 16 * CHASKI_KIB;
@@ -472,6 +475,7 @@ static void a_flood_of_forged_ids_does_not_make_honest_messages_come_twice(void 
   (void)state;
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   o.limits.messages_pool_maxsize = 64;
   for (size_t i = 0; i < 3; i++) relay_with(&o, true);
   for (size_t i = 0; i < 3; i++) rig_connect(at(i), at((i + 1) % 3));

@@ -40,6 +40,7 @@ static int teardown(void **state) {
 static chaski_node_options tight(void) {
   chaski_node_options o;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   o.limits.queue_low = LOW;
   o.limits.queue_high = HIGH;
   o.limits.queue_hard = HARD;

@@ -48,6 +48,7 @@ static struct peer *watched_node(void) {
   chaski_node_options o;
   const char *why;
   chaski_node_options_init(&o);
+  o.limits.resume_timeout = 0; /* sessions: session_test */
   snprintf(p->ip, sizeof p->ip, "10.0.0.1");
   o.ip = p->ip;
   events = rig_events;

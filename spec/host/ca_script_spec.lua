@@ -10,7 +10,21 @@ local rig = require "spec.lua.ca_rig"
 local tls = require "chaski.tls"
 local uv = require "luv"
 
-local function it_async(name, test, timeout) it(name, helper.async(test, timeout)) end
+local serving = {} -- processes that a failed test must not leave
+
+local function it_async(name, test, timeout)
+  it(name, helper.async(function()
+    local ok, err = pcall(test)
+    for _, process in ipairs(serving) do
+      if not process.over then
+        process:kill "sigkill"
+        process:wait()
+      end
+    end
+    serving = {}
+    if not ok then error(err, 0) end
+  end, timeout))
+end
 
 teardown(function()
   rig.clean()
@@ -42,6 +56,7 @@ local function serve(location, more, options)
   local args = { "serve", "--location", location, "--port", "0", "--tries", "100000" }
   table.move(more or {}, 1, #(more or {}), #args + 1, args)
   local process = start(args, options)
+  serving[#serving + 1] = process
   process:expect "pin sha256:"
   return process, process.out:match "listens at [%d.]+:(%d+)"
 end

@@ -93,3 +93,41 @@ describe("chaski.reconnect", function()
     end
   end)
 end)
+
+describe("what a port is asked for", function()
+  it("is a numeric address", function()
+    for _, ip in ipairs { "", "nonsense", "256.1.1.1", "127.0.0.1\0x" } do
+      local port, err = chaski.get_free_port(ip)
+      assert.is_nil(port)
+      assert.matches("get_free_port .*: not a numeric address", tostring(err))
+      assert.is_false(chaski.is_port_available(4711, ip))
+    end
+    for _, ip in ipairs { 5, {}, print } do
+      assert.has_error(function()
+        chaski.get_free_port(ip)
+      end)
+      local ok, why = pcall(chaski.is_port_available, 4711, ip)
+      assert.is_false(ok)
+      assert.matches("is_port_available: expected a numeric address, got", why)
+    end
+  end)
+end)
+
+describe("a handler that fails whenever a peer wants it to", function()
+  test_async("does not fill the log", function()
+    local process = helper.run { helper.file [[
+      local chaski = require "chaski"
+      local heard = 0
+      require("chaski.core").on_error(function() heard = heard + 1 end)
+      for i = 1, 500 do chaski.spawn(error, "failure " .. i) end
+      print(heard, require("chaski.core").errors())]] }
+    assert.equal("500\t500\n", process.out)
+    local _, logged = process.err:gsub("task: failure", "")
+    local rest = 0
+    for number in process.err:gmatch "error (%d+) more errors were not logged\n" do
+      rest = rest + tonumber(number)
+    end
+    assert.equal(500, logged + rest)
+    assert.is_true(logged <= 30, logged .. " are in the log") -- the second may change
+  end)
+end)

@@ -224,7 +224,8 @@ end)
 
 describe("a full inbox", function()
   local function flood(overflow, count)
-    local a, b, edge = nodes.pair()
+    local a, b = nodes.node("a", { limits = { resume_timeout = 0 } }), nodes.node "b"
+    local edge = assert(a:connect(b))
     local got, lost = {}, {}
     local gate = true
     b:on("undelivered", function(what)

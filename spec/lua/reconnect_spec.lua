@@ -94,6 +94,7 @@ describe("a node", function()
     test(function()
       local b = nodes.node "b"
       local a = nodes.node("a", {
+        limits = { resume_timeout = 0 },
         reconnect = function(_, _, attempt)
           return attempt < 3 and 0.001 or nil
         end,

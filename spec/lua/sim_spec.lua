@@ -119,7 +119,7 @@ describe("a simulation", function()
       first = first or outputs[i].out
     end
     assert.truthy(first:find("over", 1, true))
-    assert.truthy(first:find("n%d closed lease"), "the partition was noticed")
+    assert.truthy(first:find("n%d closed lost"), "the partition was noticed")
     assert.truthy(first:find("n%d a after"), "and has healed")
     assert.equal(first, outputs[2].out)
     assert.equal(first, outputs[3].out)
@@ -283,12 +283,14 @@ describe("in a simulation", function()
     local a, b = node("a", { reconnections = 1000 }), node "b"
     assert(a:connect(b))
     local reasons = {}
-    a:on("edge_closed", function(_, reason)
-      reasons[#reasons + 1] = reason
-    end)
+    for _, event in ipairs { "edge_suspended", "edge_closed" } do
+      a:on(event, function(_, reason)
+        reasons[#reasons + 1] = reason
+      end)
+    end
     sim:partition({ a }, { b })
     chaski.sleep(60)
-    assert.equal("lease", reasons[1])
+    assert.same({ "lease", "lost" }, reasons)
     assert.equal(0, #a.edges)
     assert.is_true(a.status.reconnecting)
     sim:partition({ a }, { b }, false)
@@ -298,7 +300,7 @@ describe("in a simulation", function()
   end)
 
   it_runs("edges can be cut, hosts stalled and refuse, paths be slow", function(sim)
-    local a, b, c = node("a", { reconnect = false }), node("b", { reconnect = false }), node "c"
+    local a, b, c = node("a", { reconnect = false, limits = { resume_timeout = 0 } }), node "b", node "c"
     local edge, other = assert(a:connect(b)), assert(a:connect(c))
     assert.equal(0, sim:cut(b, c))
     assert.equal(1, sim:cut(a, b))

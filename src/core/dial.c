@@ -46,7 +46,7 @@ static void on_timer(chaski_timer *t) {
   chaski_dial *dial = (chaski_dial *)(void *)((char *)t - offsetof(chaski_dial, timer));
   chaski_edge *edge = dial->edge;
   chaski_edge_hold(edge);
-  if (edge->state == EDGE_LIVE) {
+  if (edge->state == EDGE_LIVE && !chaski_edge_suspended(edge)) {
     finish(dial, CHASKI_OK, edge, "");
   } else {
     bool connected = edge->link && edge->link->state != LINK_DIALLING;
@@ -123,6 +123,7 @@ static int connect_to(chaski_node *node, const chaski_address *address, uint64_t
   if (node->state != NODE_RUNNING) return CHASKI_ESTOPPED;
   if (address->port == node->port && strcmp(address->host, node->ip) == 0) return CHASKI_ESELF;
   chaski_edge *edge = chaski_node_get_edge(node, address->host, address->port);
+  if (edge && edge->link->state == LINK_PARKED) edge = NULL; /* this may resume it */
   if (!edge) edge = dialling(node, address);
   bool fresh = !edge;
   int r = fresh ? start(node, address, &edge) : CHASKI_OK;

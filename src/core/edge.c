@@ -250,7 +250,7 @@ void chaski__edge_end_later(chaski_edge *edge, int reason, const char *detail) {
 void chaski_edge_close(chaski_edge *edge, int reason, bool goodbye) {
   chaski__link *link = edge->link;
   if (edge->state != EDGE_LIVE) return;
-  if (goodbye && chaski__handshake_goodbye(link, reason) == CHASKI_OK)
+  if (goodbye && link->stream && chaski__handshake_goodbye(link, reason) == CHASKI_OK)
     chaski__link_leave(link, LINK_LEAVING);
   else
     chaski__link_close(link);
@@ -284,6 +284,17 @@ bool chaski_edge_was_live(const chaski_edge *edge) {
 
 bool chaski_edge_dialled(const chaski_edge *edge) {
   return edge->dialled;
+}
+
+bool chaski_edge_suspended(const chaski_edge *edge) {
+  return edge->state == EDGE_LIVE && edge->link->state == LINK_PARKED;
+}
+
+bool chaski_edge_session(const chaski_edge *edge, chaski_session_info *out) {
+  const chaski__session *s = edge->link ? edge->link->session : NULL;
+  if (!s) return false;
+  *out = (chaski_session_info){s->tx, s->acked, s->rx, s->kept.frames, s->kept.bytes, s->resumes};
+  return true;
 }
 
 bool chaski_edge_writable(const chaski_edge *edge) {
@@ -375,11 +386,11 @@ const chaski_counters *chaski_edge_counters(const chaski_edge *edge) {
 
 void chaski_edge_pause(chaski_edge *edge) {
   if (!edge->link || edge->link->pauses++) return;
-  edge->link->transport->pause(edge->link->stream);
+  if (edge->link->stream) edge->link->transport->pause(edge->link->stream);
 }
 
 void chaski_edge_resume(chaski_edge *edge) {
   if (!edge->link || !edge->link->pauses || --edge->link->pauses) return;
   chaski__link_forgive(edge->link);
-  edge->link->transport->resume(edge->link->stream);
+  if (edge->link->stream) edge->link->transport->resume(edge->link->stream);
 }

@@ -55,7 +55,9 @@ static void put_handshake_id(chaski_node *node, chaski__buf *b, uint64_t *number
 
 static int send_handshake(chaski__link *link, bool response, const char *bye) {
   chaski__buf b = {0};
-  chaski__mp_put_map(&b, F_COMMON + 2 + (bye != NULL));
+  bool offer = chaski__session_offers(link);
+  chaski__mp_put_map(&b, (uint32_t)(F_COMMON + 2 + (bye != NULL) + offer));
+  if (offer) chaski__session_offer(link, &b);
   put_handshake_id(link->node, &b, &link->handshake);
   chaski__mp_put_key(&b, "response");
   chaski__mp_put_bool(&b, response);
@@ -118,9 +120,11 @@ void chaski__put_identity(chaski_node *node, chaski__link *link, chaski__buf *b,
   if (subscriptions) put_subscriptions(node, b, SUBSCRIPTIONS_INLINE);
 }
 
-static int send_back(chaski__link *link, chaski_slice handshake_id) {
+static int send_back(chaski__link *link, chaski_slice handshake_id, const chaski_edge *old) {
   chaski__buf b = {0};
-  chaski__mp_put_map(&b, 5 + F_COMMON);
+  bool session = !link->dialled && link->terms.agreed;
+  chaski__mp_put_map(&b, (uint32_t)(5 + F_COMMON + session));
+  if (session) chaski__session_answer(link, old, &b);
   chaski__put_identity(link->node, link, &b, true);
   chaski__mp_put_key(&b, "handshake_id");
   chaski__mp_put_str(&b, handshake_id);
@@ -136,13 +140,8 @@ static int send_report(chaski__link *link) {
   return report.len || report.failed ? chaski__send_command(link, "report_paired", &report) : CHASKI_OK;
 }
 
-int chaski__handshake_start(chaski__link *link) {
-  int r = send_report(link);
-  if (r != CHASKI_OK) return r;
-  return send_handshake(link, true, NULL);
-}
-
 int chaski__handshake_goodbye(chaski__link *link, int reason) {
+  chaski__session_ack(link);
   return send_handshake(link, true, chaski_error_name(reason));
 }
 
@@ -165,6 +164,13 @@ static chaski_edge *other_edge(const chaski_edge *edge) {
   return NULL;
 }
 
+static chaski_edge *live_edge(const chaski_edge *edge) {
+  const chaski_node *node = edge->node;
+  for (size_t i = 0; edge->id && i < node->live_count; i++)
+    if (node->live[i] != edge && node->live[i]->id && strcmp(edge->id, node->live[i]->id) == 0) return node->live[i];
+  return NULL;
+}
+
 /* Of two links to one peer dialled from different sides, the smaller id's stays. Without ids: the older. */
 static bool wins(const chaski_edge *edge, const chaski_edge *other) {
   if (!edge->id) return false;
@@ -179,7 +185,8 @@ static void lose(chaski__link *link, chaski_edge *winner) {
   chaski__dials_move(edge, winner);
   drop_link(link, CHASKI_EDUPLICATE);
   chaski__edge_end_later(edge, CHASKI_EDUPLICATE, "");
-  if (winner->state == EDGE_LIVE) chaski__dials_end(winner, CHASKI_OK, winner, "");
+  bool there = winner->state == EDGE_LIVE && !chaski_edge_suspended(winner);
+  if (there) chaski__dials_end(winner, CHASKI_OK, winner, "");
 }
 
 /* Tells, so the node may be gone afterwards. */
@@ -194,7 +201,8 @@ static bool settle(chaski__link *link) {
   chaski_edge *edge = link->edge;
   edge->known = true;
   for (chaski_edge *other; (other = other_edge(edge));) {
-    if (other->start == edge->start && !wins(edge, other)) {
+    bool waits = other->state == EDGE_LIVE && other->link->state == LINK_PARKED; /* for a connection: this one */
+    if (other->start == edge->start && !waits && !wins(edge, other)) {
       lose(link, other);
       return false;
     }
@@ -209,12 +217,12 @@ static void move_pauses(chaski__link *from, chaski__link *to) {
   to->pauses = from->pauses;
   from->pauses = 0;
   if (!to->pauses) return;
-  from->transport->resume(from->stream);
+  if (from->stream) from->transport->resume(from->stream);
   to->transport->pause(to->stream);
 }
 
 /* The edge that is live keeps its place and carries on over the new link. */
-static void adopt(chaski_edge *edge, chaski__link *link) {
+static int adopt(chaski_edge *edge, chaski__link *link) {
   chaski_edge *passing = link->edge;
   chaski__link *old = edge->link;
   edge->link = link;
@@ -233,26 +241,52 @@ static void adopt(chaski_edge *edge, chaski__link *link) {
   chaski__edge_end_later(passing, CHASKI_EDUPLICATE, "");
   chaski_edge_release(passing);
   move_pauses(old, link);
-  drop_link(old, CHASKI_EDUPLICATE);
+  int r = link->terms.resume ? chaski__session_resume(link, old) : chaski__session_start(link);
+  if (r == CHASKI_OK && old->state == LINK_PARKED && !old->session) r = chaski__session_move(old, link);
+  if (old->state == LINK_PARKED)
+    chaski__link_close(old);
+  else
+    drop_link(old, CHASKI_EDUPLICATE);
+  return r;
+}
+
+/* The edge goes on over this link. */
+static void go_on(chaski_edge *edge, chaski__link *link) {
+  chaski_node *node = link->node;
+  bool suspended = edge->link->state == LINK_PARKED && edge->link->session;
+  uint64_t lost = node->counters.lost;
+  int r = adopt(edge, link);
+  lost = node->counters.lost - lost;
+  if (r != CHASKI_OK) {
+    chaski__link_fail(link, r, "the session cannot be resumed");
+    return;
+  }
+  chaski__link_set_live(link);
+  if (edge->protocol) chaski__send_subscriptions(node, edge);
+  if (suspended && node->events.edge_resumed) node->events.edge_resumed(node->user, edge, lost);
+  if (edge->state == EDGE_LIVE) chaski__dials_end(edge, CHASKI_OK, edge, "");
+  if (edge->link == link) chaski__receive_report(link);
 }
 
 static void maybe_live(chaski__link *link) {
   if (!link->sent_back || !link->got_back || link->state != LINK_NEW) return;
-  chaski_edge *edge = link->edge, *other = other_edge(edge);
+  chaski_edge *edge = link->edge, *other = live_edge(edge);
+  if (!other) other = other_edge(edge);
+  if (link->terms.resume && !(other && chaski__session_may_resume(other, link))) {
+    chaski__link_fail(link, CHASKI_ELOST, "the session to resume is gone");
+    return;
+  }
   if (other && other->start != edge->start) {
     replace_restarted(other, edge);
     maybe_live(link);
     return;
   }
   if (other && other->state == EDGE_LIVE) {
-    adopt(other, link);
-    chaski__link_set_live(link);
-    if (other->protocol) chaski__send_subscriptions(link->node, other);
-    chaski__dials_end(other, CHASKI_OK, other, "");
-    if (other->link == link) chaski__receive_report(link);
+    go_on(other, link);
     return;
   }
   int r = chaski__edge_go_live(edge);
+  if (r == CHASKI_OK) r = chaski__session_start(link);
   if (r != CHASKI_OK) {
     chaski__link_fail(link, r, "");
     return;
@@ -315,14 +349,79 @@ static void refused(chaski__link *link, const chaski__mp_field *bye) {
   chaski__link_fail(link, reason, "the peer ended the handshake");
 }
 
-static void goodbye(chaski__link *link) {
+static void goodbye(chaski__link *link, const chaski__mp_field *bye) {
+  bool another = bye->present && bye->value.type == MP_STR && reason_of(bye->value.bytes) == CHASKI_EDUPLICATE;
+  if (link->edge->link == link && another) chaski__session_await(link);
   bool current = link->edge->link == link;
+  chaski__session_ack(link);
   chaski__link_leave(link, LINK_LEFT);
   if (current) chaski__edge_end(link->edge, CHASKI_EGOODBYE, "");
 }
 
+/* A dial of ours to resume the session that this connection is to resume; NULL: none is under way. */
+static chaski__link *own_attempt(const chaski__link *link) {
+  chaski_edge *e;
+  DL_FOREACH(link->node->edges, e) {
+    const chaski__link *l = e->link;
+    if (e->state == EDGE_PENDING && l && l != link && l->terms.offered &&
+        memcmp(l->terms.sid, link->terms.sid, sizeof l->terms.sid) == 0)
+      return e->link;
+  }
+  return NULL;
+}
+
+/* What we dialled for has been done by a connection from the other side. */
+static bool resumed_meanwhile(const chaski__link *link) {
+  const chaski_edge *edge = live_edge(link->edge);
+  return edge && edge->start == link->edge->start && !chaski_edge_suspended(edge);
+}
+
+/* The peer has become live by its own dial while ours was under way. */
+static chaski_edge *there_already(const chaski__link *link) {
+  const chaski_edge *edge = link->edge;
+  chaski_edge *there = chaski_node_get_edge(link->node, edge->dial_host, edge->dial_port);
+  if (!there || chaski_edge_suspended(there)) return NULL;
+  return !edge->expected || strcmp(edge->expected, chaski_edge_name(there)) == 0 ? there : NULL;
+}
+
+static void abandon(chaski__link *link, chaski_edge *for_edge) {
+  chaski_edge *edge = link->edge;
+  chaski__dials_move(edge, for_edge);
+  chaski__link_close(link);
+  chaski__edge_end_later(edge, CHASKI_EDUPLICATE, "");
+}
+
+int chaski__handshake_start(chaski__link *link) {
+  chaski_edge *there = there_already(link);
+  if (!there) {
+    int r = send_report(link);
+    return r == CHASKI_OK ? send_handshake(link, true, NULL) : r;
+  }
+  chaski__buf report = link->edge->report;
+  link->edge->report = (chaski__buf){0};
+  if (report.len) chaski__send_command(there->link, "report_paired", &report);
+  abandon(link, there);
+  chaski__dials_end(there, CHASKI_OK, there, "");
+  return CHASKI_OK;
+}
+
+/* When both sides dial to resume, what the smaller id has dialled stays. false: this link is not to go on. */
+static bool take_session(chaski__link *link, const chaski__mp_field *rs) {
+  if (!rs->present || link->dialled || !link->edge->id) return true;
+  chaski_edge *old = live_edge(link->edge);
+  chaski__session_asked(link, rs->value.raw, old);
+  chaski__link *ours = link->terms.resume ? own_attempt(link) : NULL;
+  if (!ours) return true;
+  bool stays = strcmp(link->node->id, link->edge->id) < 0;
+  if (stays)
+    lose(link, old);
+  else
+    abandon(ours, old);
+  return !stays;
+}
+
 static void receive_new(chaski__link *link, const chaski__mp_field *f, chaski_slice id, bool response,
-                        const chaski__mp_field *bye) {
+                        const chaski__mp_field *bye, const chaski__mp_field *rs) {
   uint64_t origin, number;
   const char *mismatch;
   bool ours = chaski_uuid_parse(id, &origin, &number) && origin == link->node->control_origin;
@@ -336,9 +435,11 @@ static void receive_new(chaski__link *link, const chaski__mp_field *f, chaski_sl
     refused(link, bye);
   } else if (link->sent_back) {
     link->node->counters.ignored++;
-  } else if (!link->edge->id || settle(link)) {
+  } else if (link->terms.offered && resumed_meanwhile(link)) {
+    lose(link, live_edge(link->edge));
+  } else if (take_session(link, rs) && (!link->edge->id || settle(link))) {
     int r = response ? send_handshake(link, false, NULL) : CHASKI_OK;
-    if (r == CHASKI_OK) r = send_back(link, id);
+    if (r == CHASKI_OK) r = send_back(link, id, live_edge(link->edge));
     if (r != CHASKI_OK)
       chaski__link_fail(link, r, "");
     else
@@ -347,11 +448,11 @@ static void receive_new(chaski__link *link, const chaski__mp_field *f, chaski_sl
 }
 
 static void receive_handshake(chaski__link *link, const chaski_message *m) {
-  enum { F_HANDSHAKE_ID = F_COMMON, F_RESPONSE, F_BYE, F_ALL };
+  enum { F_HANDSHAKE_ID = F_COMMON, F_RESPONSE, F_BYE, F_RS, F_ALL };
   chaski__mp_field f[F_ALL] = {
       COMMON_FIELDS, [F_HANDSHAKE_ID] = {.key = "handshake_id", .want = WANT_STR, .required = true},
       [F_RESPONSE] = {.key = "response", .want = WANT_BOOL, .required = true},
-      [F_BYE] = {.key = "bye", .want = WANT_ANY}};
+      [F_BYE] = {.key = "bye", .want = WANT_ANY}, [F_RS] = {.key = "rs", .want = WANT_ANY}};
   const char *key, *wrong = chaski__mp_fields(m->data, f, F_ALL, &key);
   if (wrong) {
     broken(link, "handshake: bad data");
@@ -359,9 +460,9 @@ static void receive_handshake(chaski__link *link, const chaski_message *m) {
   } else if (f[F_HANDSHAKE_ID].value.bytes.len > CHASKI_ID_MAX) {
     broken(link, "handshake: handshake_id is too long");
   } else if (link->state == LINK_NEW) {
-    receive_new(link, f, f[F_HANDSHAKE_ID].value.bytes, f[F_RESPONSE].value.truth, &f[F_BYE]);
+    receive_new(link, f, f[F_HANDSHAKE_ID].value.bytes, f[F_RESPONSE].value.truth, &f[F_BYE], &f[F_RS]);
   } else if (link->state == LINK_LIVE && f[F_RESPONSE].value.truth) {
-    goodbye(link);
+    goodbye(link, &f[F_BYE]);
   } else {
     link->node->counters.ignored++; /* the answer to a goodbye, or a handshake on a live edge */
   }
@@ -395,9 +496,10 @@ const char *chaski__edge_identify(chaski_edge *edge, const chaski__mp_field *nam
 }
 
 static void receive_back(chaski__link *link, const chaski_message *m) {
-  enum { F_HANDSHAKE_ID = F_COMMON, F_NAME, F_IP, F_PORT, F_SUBSCRIPTIONS, F_ALL };
+  enum { F_HANDSHAKE_ID = F_COMMON, F_NAME, F_IP, F_PORT, F_SUBSCRIPTIONS, F_RS, F_ALL };
   chaski__mp_field f[F_ALL] = {
       COMMON_FIELDS,
+      [F_RS] = {.key = "rs", .want = WANT_ANY},
       [F_HANDSHAKE_ID] = {.key = "handshake_id", .want = WANT_STR, .required = true},
       [F_NAME] = {.key = "name", .want = WANT_STR, .required = true},
       [F_IP] = {.key = "ip", .want = WANT_STR, .required = true},
@@ -418,6 +520,7 @@ static void receive_back(chaski__link *link, const chaski_message *m) {
   }
   link->handshake = 0;
   link->got_back = true;
+  if (f[F_RS].present) chaski__session_answered(link, f[F_RS].value.raw);
   wrong = chaski__peer_mismatch(link, f[F_NAME].value.bytes);
   if (wrong) {
     chaski__link_fail(link, CHASKI_ECERTIFICATE, wrong);

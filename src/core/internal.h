@@ -42,10 +42,33 @@ enum chaski__link_state {
   LINK_DIALLING, /* connect is under way */
   LINK_NEW,      /* connected; handshakes are being exchanged */
   LINK_LIVE,     /* both directions are */
+  LINK_PARKED,   /* no stream: the place of a lost one, which keeps the edge and its session until it is resumed; or,
+                    without a session, of one that the peer has given up for another that is under way */
   LINK_LEAVING,  /* we said goodbye: sending what is queued, reading to the end */
   LINK_LEFT,     /* the peer said goodbye: sending what is queued, ignoring what comes */
   LINK_CLOSED,   /* waiting for `closed` */
 };
+
+/* What both sides' handshakes say of a session (session.c). */
+typedef struct chaski__terms {
+  bool agreed, resume; /* there is to be one; it is the one that was suspended */
+  bool offered;        /* dialling: to resume it */
+  uint8_t sid[16];
+  uint64_t rx, told;           /* what the peer has received of it; what we said that we had */
+  uint64_t frames, bytes, ttl; /* the smaller of both sides' limits; ttl in ns */
+} chaski__terms;
+
+typedef struct chaski__session {
+  chaski__link *link; /* that carries it */
+  uint8_t sid[16];
+  uint64_t tx, acked;  /* counted frames sent; of these acknowledged by the peer */
+  uint64_t rx, told;   /* counted frames received; of these acknowledged by us */
+  uint64_t rx_bytes;   /* received since we last acknowledged */
+  chaski__outbox kept; /* frames acked + 1 .. tx */
+  uint64_t frames_max, bytes_max, ttl;
+  chaski_timer ack_timer;
+  uint32_t resumes;
+} chaski__session;
 
 struct chaski__link {
   chaski_loop *loop;
@@ -61,11 +84,15 @@ struct chaski__link {
   bool dirty;     /* is in loop->dirty */
   bool sent_back; /* we answered the peer's handshake */
   bool got_back;  /* the peer answered ours */
+  bool sessioned; /* it has, or had, a session: that counts the frames then */
+  bool failed;    /* the stream did not end in good order */
   int failure;    /* noticed where no upcall may be made; acted on at the end of the turn */
   uint32_t pauses;
   uint64_t handshake; /* number in the id of the handshake we sent; 0: none or answered */
   chaski_frame_decoder decoder;
   chaski__outbox out;
+  chaski__session *session; /* NULL: none was agreed on, or another link has it now */
+  chaski__terms terms;
   chaski_timer tick;
   uint64_t heard;         /* ns: the last byte from the peer */
   uint64_t progress;      /* ns: the last byte taken from the outbox */
@@ -210,8 +237,8 @@ void chaski__log(const chaski_node *node, enum chaski_log_level level, const cha
 extern const chaski_stream_events chaski__link_events;
 chaski__link *chaski__link_new(chaski_edge *edge, bool dialled); /* holds edge; NULL: out of memory */
 void chaski__link_free(chaski__link *link);                      /* only one without a stream */
-/* Queue one frame. CHASKI_OK, ENOMEM. Marks are the caller's business. */
-int chaski__link_send(chaski__link *link, const chaski__span *frame);
+/* Queue one frame; counted: see chaski__counts. CHASKI_OK, ENOMEM. Marks are the caller's business. */
+int chaski__link_send(chaski__link *link, const chaski__span *frame, bool counted);
 void chaski__link_push(chaski__link *link);  /* write what is queued, with no upcall: failures are kept */
 void chaski__link_flush(chaski__link *link); /* the same at the end of a turn, where failures are acted on */
 /* End it for a fault or a loss: close the stream; if the edge's current link it is, end the edge with reason. */
@@ -261,6 +288,30 @@ bool chaski__is_protocol_command(chaski_slice command);
 
 /* The report_paired that came before the handshake was complete, now that the edge is live. */
 void chaski__receive_report(chaski__link *link);
+
+/* --- session.c ---------------------------------------------------------------------------------------------- */
+bool chaski__counts(chaski_slice command); /* is a frame of this command one that sessions count? */
+bool chaski__session_offers(const chaski__link *link);
+void chaski__session_offer(chaski__link *link, chaski__buf *b); /* one pair of the handshake's map */
+void chaski__session_asked(chaski__link *link, chaski_slice raw, chaski_edge *old);
+bool chaski__session_same(const chaski_edge *edge, const chaski__link *link); /* what link would resume is edge's */
+bool chaski__session_may_resume(chaski_edge *edge, const chaski__link *link); /* and is suspended for it */
+void chaski__session_answer(chaski__link *link, const chaski_edge *old, chaski__buf *b); /* likewise */
+void chaski__session_answered(chaski__link *link, chaski_slice raw);
+int chaski__session_start(chaski__link *link);                      /* CHASKI_OK (also when there is none), ENOMEM */
+int chaski__session_resume(chaski__link *link, chaski__link *from); /* CHASKI_OK, EPROTOCOL, ENOMEM */
+int chaski__session_move(chaski__link *from, chaski__link *to);     /* of a place without a session; OK, ENOMEM */
+bool chaski__session_await(chaski__link *link);                     /* the peer goes on over another connection */
+bool chaski__session_park(chaski__link *link, int reason);          /* the edge lives on, and may even so be gone */
+void chaski__session_end(chaski__link *link, bool in_order);        /* what is kept is reported as lost */
+bool chaski__session_sent(chaski__link *link, const chaski__span *frame); /* false: out of memory */
+void chaski__session_received(chaski__link *link, size_t bytes);
+void chaski__session_ack(chaski__link *link);
+void chaski__session_ack_if_due(chaski__link *link);
+void chaski__ack_receive(chaski__link *link, const chaski_message *m);
+bool chaski__session_full(const chaski__session *s, size_t bytes); /* with so many more */
+bool chaski__session_high(const chaski__session *s);
+bool chaski__session_low(const chaski__session *s);
 
 /* --- rights.c ----------------------------------------------------------------------------------------------- */
 /* The handshake of a peer whose transport vouches for it names `id`. NULL, or what is wrong (static). */

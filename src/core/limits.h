@@ -31,6 +31,9 @@
   X(queue_high, "bytes", 1 * CHASKI_MIB, 1, 1024 * CHASKI_MIB, "writing pauses above")                                 \
   X(queue_hard, "bytes", 16 * CHASKI_MIB, 1, 1024 * CHASKI_MIB, "overflow applies above")                              \
   X(queue_stall, "s", 10 * CHASKI_S, CHASKI_MS, 3600 * CHASKI_S, "above high without progress: slow_consumer")         \
+  X(resume_timeout, "s", 30 * CHASKI_S, 0, 600 * CHASKI_S, "how long a lost edge may be resumed; 0: not at all")       \
+  X(resume_frames, "count", 65536, 16, 1 << 24, "frames kept for a peer that has not acknowledged them")               \
+  X(resume_bytes, "bytes", 0, 0, 1024 * CHASKI_MIB, "the same in bytes, never more than queue_hard; 0: as much")       \
   X(inbox_max, "count", 1024, 1, 1000000, "messages that wait for one subscription's handler")                         \
   X(messages_pool_maxsize, "count", 8192, 1, 1000000, "ids of other makers that are remembered")                       \
   X(datagram_rate, "count", 10, 1, 100000, "datagrams a second from one source, and twice as many at once")            \

@@ -45,15 +45,35 @@ static bool can_write(const chaski__link *link) {
   return link->stream && link->state != LINK_DIALLING && link->state != LINK_CLOSED && !link->shut;
 }
 
-int chaski__link_send(chaski__link *link, const chaski__span *frame) {
-  if (!chaski__outbox_append(&link->out, &link->loop->arena, frame)) return CHASKI_ENOMEM;
+/* With a session a frame is kept first; if it then cannot be queued as well, the link is lost, and it is sent again. */
+static int queue(chaski__link *link, const chaski__span *frame, bool counted) {
+  bool keep = counted && link->session;
+  if (keep && !chaski__session_sent(link, frame)) return CHASKI_ENOMEM;
+  if (link->state == LINK_PARKED && keep) return CHASKI_OK;
+  if (chaski__outbox_append(&link->out, &link->loop->arena, frame)) return CHASKI_OK;
+  if (!keep) return CHASKI_ENOMEM;
+  link->failure = CHASKI_EIO;
+  return CHASKI_OK;
+}
+
+int chaski__link_send(chaski__link *link, const chaski__span *frame, bool counted) {
+  int r = queue(link, frame, counted);
+  if (r != CHASKI_OK) return r;
   chaski_edge *edge = link->edge;
+  if (counted || !link->sessioned) link->node->counters.queued++;
   edge->counters.frames_out++;
   edge->counters.bytes_out += frame->len;
   link->node->counters.frames_out++;
   link->node->counters.bytes_out += frame->len;
   chaski__loop_dirty(link);
   return CHASKI_OK;
+}
+
+static void gone(chaski__link *link, size_t bytes) {
+  uint64_t before = link->out.frames;
+  link->progress = link->loop->now;
+  chaski__outbox_consume(&link->out, &link->loop->arena, bytes);
+  if (!link->sessioned) link->node->counters.written += before - link->out.frames;
 }
 
 /* One call to the transport. true: all it was given is gone, and there may be more. */
@@ -67,10 +87,7 @@ static bool write_some(chaski__link *link) {
     link->failure = (int)taken;
     return false;
   }
-  if (taken > 0) {
-    link->progress = link->loop->now;
-    chaski__outbox_consume(&link->out, &link->loop->arena, (size_t)taken);
-  }
+  if (taken > 0) gone(link, (size_t)taken);
   if ((size_t)taken == total) return true;
   link->out.borrowed = total - (size_t)taken;
   link->waiting = true;
@@ -106,14 +123,12 @@ static void on_written(void *user, int status) {
   chaski__link *link = user;
   chaski__loop_touch(link->loop);
   link->waiting = false;
-  size_t gone = link->out.borrowed;
+  size_t bytes = link->out.borrowed;
   link->out.borrowed = 0;
-  if (status != CHASKI_OK) {
+  if (status != CHASKI_OK)
     link->failure = status;
-  } else {
-    link->progress = link->loop->now;
-    chaski__outbox_consume(&link->out, &link->loop->arena, gone);
-  }
+  else
+    gone(link, bytes);
   chaski__loop_dirty(link);
 }
 
@@ -152,6 +167,7 @@ static void on_data(void *user, const uint8_t *bytes, size_t len) {
     chaski__link_fail(link, r, r == CHASKI_ETOOBIG ? "a frame's length is over the limit" : "");
   else
     note_frame(link, completed);
+  if (r == 0) chaski__session_ack_if_due(link);
 }
 
 /* Why the stream failed, in the transport's words. */
@@ -164,6 +180,7 @@ static void on_end(void *user, int status) {
   chaski__loop_touch(link->loop);
   if (link->state == LINK_LEAVING || link->state == LINK_LEFT) {
     link->ended = true;
+    link->failed = status != CHASKI_OK;
     if (status != CHASKI_OK || (!link->out.bytes && !link->waiting)) chaski__link_close(link);
   } else if (status == CHASKI_OK && chaski_frame_pending(&link->decoder)) {
     chaski__link_fail(link, CHASKI_ETRUNCATED, "");
@@ -209,7 +226,9 @@ static uint64_t next_deadline(const chaski__link *link) {
 
 void chaski__link_arm(chaski__link *link) {
   const chaski_limits *l = &link->node->limits;
-  uint64_t due = link->state == LINK_LIVE  ? next_deadline(link)
+  uint64_t due = link->state == LINK_LIVE ? next_deadline(link)
+                 : link->state == LINK_PARKED
+                     ? link->loop->now + (link->session ? link->session->ttl : l->handshake_timeout)
                  : link->state == LINK_NEW ? link->heard + l->handshake_timeout
                                            : link->loop->now + l->goodbye_timeout;
   if (due == UINT64_MAX)
@@ -264,7 +283,12 @@ static void tick_live(chaski__link *link) {
 
 static void tick(chaski_timer *t) {
   chaski__link *link = (chaski__link *)(void *)((char *)t - offsetof(chaski__link, tick));
-  if (link->state == LINK_LIVE) {
+  if (link->state == LINK_CLOSED) {
+    chaski__link_free(link);
+  } else if (link->state == LINK_PARKED) {
+    if (link->session) CHASKI__HIT(link->node, resume_timeout);
+    chaski__link_fail(link, CHASKI_ELOST, "it was not resumed in time");
+  } else if (link->state == LINK_LIVE) {
     forgive_own_lag(link, next_deadline(link));
     tick_live(link);
   } else if (link->state == LINK_NEW) {
@@ -286,7 +310,10 @@ void chaski__link_set_live(chaski__link *link) {
 
 /* --- the end ------------------------------------------------------------------------------------------------ */
 static void account_lost(chaski__link *link) {
-  link->node->counters.lost += link->out.frames;
+  bool leaving = link->state == LINK_LEAVING || link->state == LINK_LEFT;
+  bool in_order = leaving && link->ended && !link->failed && !link->out.bytes;
+  if (!link->sessioned) link->node->counters.lost += link->out.frames;
+  chaski__session_end(link, in_order);
 }
 
 void chaski__link_close(chaski__link *link) {
@@ -297,11 +324,15 @@ void chaski__link_close(chaski__link *link) {
   link->state = LINK_CLOSED;
   chaski_timer_stop(link->loop, &link->tick);
   chaski__loop_clean(link);
-  if (link->stream) transport_of(link)->close(link->stream);
+  if (link->stream)
+    transport_of(link)->close(link->stream);
+  else
+    chaski_timer_start(link->loop, &link->tick, 0); /* nobody will tell that it is closed */
 }
 
 void chaski__link_fail(chaski__link *link, int reason, const char *detail) {
   bool current = link->edge->link == link && link->state != LINK_LEAVING && link->state != LINK_LEFT;
+  if (current && chaski__session_park(link, reason)) return;
   chaski__link_close(link);
   if (current) chaski__edge_end(link->edge, reason, detail);
 }

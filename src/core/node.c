@@ -145,6 +145,19 @@ void chaski_node_recheck(chaski_node *node) {
   }
 }
 
+static uint64_t frames_of(const chaski__link *link) {
+  if (!link || link->state == LINK_CLOSED) return 0;
+  return link->session ? link->session->kept.frames : link->sessioned ? 0 : link->out.frames;
+}
+
+uint64_t chaski_node_in_flight(const chaski_node *node) {
+  uint64_t frames = 0;
+  const chaski_edge *e;
+  DL_FOREACH(node->edges, e) frames += frames_of(e->link);
+  for (const chaski__link *l = node->leaving; l; l = l->leaving_next) frames += frames_of(l);
+  return frames;
+}
+
 /* --- accepting ---------------------------------------------------------------------------------------------- */
 static bool is_loopback(const char *ip) {
   return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0;

@@ -60,6 +60,11 @@ typedef struct chaski_node_events {
   void (*edge_closed)(void *user, chaski_edge *edge, int reason, const char *detail);
   /* The edge's queue passed its high mark (writable false) or fell to its low mark (true). */
   void (*edge_writable)(void *user, chaski_edge *edge, bool writable);
+  /* The connection was lost; the edge stays live and what is sent is kept, until it is resumed or edge_closed tells
+   * that it was not, resume_timeout later. reason: of the loss. */
+  void (*edge_suspended)(void *user, chaski_edge *edge, int reason);
+  /* It goes on over a new connection. lost: frames that the peer may have missed, 0 if the session was resumed. */
+  void (*edge_resumed)(void *user, chaski_edge *edge, uint64_t lost);
   /* The peer's subscriptions, name or flags have changed. */
   void (*edge_changed)(void *user, chaski_edge *edge);
   /* Publishing that was refused with EFULL may be tried again. */
@@ -136,12 +141,18 @@ typedef struct chaski_counters {
   uint64_t no_interest; /* own messages that no edge wanted */
   uint64_t forbidden;   /* messages refused because their sender may not publish to the topic */
   uint64_t dropped;     /* copies not queued: the edge's queue was at its hard mark */
-  uint64_t lost;        /* frames that were queued or in flight when their edge ended */
-  uint64_t malformed;   /* edges closed for a malformed frame */
+  /* The ledger of frames: queued = acknowledged + written + lost + chaski_node_in_flight(), at every moment. */
+  uint64_t queued;       /* frames accepted for an edge; on one with a session only those that it counts */
+  uint64_t acknowledged; /* the peer has said that it got them */
+  uint64_t written;      /* on edges without a session: left to the transport */
+  uint64_t lost;         /* not known to have arrived when their edge or session ended */
+  uint64_t resumes;      /* sessions that went on over a new connection */
+  uint64_t malformed;    /* edges closed for a malformed frame */
   uint64_t frames_in, frames_out, bytes_in, bytes_out;
   uint64_t datagrams_in, datagrams_out, bad_datagrams; /* bad: too large, or no message */
 } chaski_counters;
 const chaski_counters *chaski_node_counters(const chaski_node *node);
+uint64_t chaski_node_in_flight(const chaski_node *node); /* frames, counted by walking the queues */
 
 /* --- subscriptions and commands ----------------------------------------------------------------------------- */
 /* Subscribe to a topic (1..topic_max bytes of text); several subscriptions to one topic all get each message, in the
@@ -230,7 +241,15 @@ void chaski_edge_set_user(chaski_edge *edge, void *user);
 chaski_node *chaski_edge_node(const chaski_edge *edge); /* NULL after the node's end */
 bool chaski_edge_live(const chaski_edge *edge);
 bool chaski_edge_was_live(const chaski_edge *edge);
-bool chaski_edge_dialled(const chaski_edge *edge);       /* by this node */
+bool chaski_edge_dialled(const chaski_edge *edge);   /* by this node */
+bool chaski_edge_suspended(const chaski_edge *edge); /* live, and without a connection at present */
+
+typedef struct chaski_session_info {
+  uint64_t sent, acknowledged, received; /* counted frames */
+  uint64_t kept_frames, kept_bytes;      /* sent and not acknowledged */
+  uint64_t resumes;
+} chaski_session_info;
+bool chaski_edge_session(const chaski_edge *edge, chaski_session_info *out); /* false: it has none */
 bool chaski_edge_writable(const chaski_edge *edge);      /* live and below its high mark since it last was above */
 int chaski_edge_reason(const chaski_edge *edge);         /* why it ended; CHASKI_OK while it has not */
 const char *chaski_edge_detail(const chaski_edge *edge); /* static text, or "" */

@@ -139,3 +139,34 @@ void chaski__outbox_consume(chaski__outbox *o, chaski__arena *a, size_t n) {
     o->count--;
   }
 }
+
+void chaski__outbox_drop_frames(chaski__outbox *o, chaski__arena *a, uint64_t n) {
+  if (n >= o->frames) {
+    rewind_box(o, a);
+    return;
+  }
+  while (n) { /* a span at a time: its frames follow each other */
+    const chaski__span *s = &o->spans[o->head];
+    size_t bytes = 0;
+    for (; n && bytes < s->len; n--) bytes += frame_length(chaski__span_bytes(s) + bytes);
+    chaski__outbox_consume(o, a, bytes);
+  }
+}
+
+bool chaski__outbox_copy(chaski__outbox *o, const chaski__outbox *from) {
+  for (uint32_t i = 0; i < from->count; i++) {
+    if (!append_span(o, &from->spans[from->head + i])) return false;
+    o->bytes += from->spans[from->head + i].len;
+  }
+  o->frames += from->frames;
+  return true;
+}
+
+void chaski__outbox_each(const chaski__outbox *o, void (*fn)(void *ctx, chaski_slice frame), void *ctx) {
+  for (uint32_t i = 0; i < o->count; i++) {
+    const chaski__span *s = &o->spans[o->head + i];
+    const uint8_t *bytes = chaski__span_bytes(s);
+    for (size_t at = 0, len; at < s->len; at += len)
+      fn(ctx, chaski_slice_of(bytes + at, len = frame_length(bytes + at)));
+  }
+}

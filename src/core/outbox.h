@@ -35,4 +35,11 @@ size_t chaski__outbox_peek(const chaski__outbox *o, chaski_slice *slices, size_t
 /* n bytes have gone from the front. */
 void chaski__outbox_consume(chaski__outbox *o, chaski__arena *a, size_t n);
 
+/* Drop the first n frames; none of the bytes may be borrowed, and the box begins with a whole frame. */
+void chaski__outbox_drop_frames(chaski__outbox *o, chaski__arena *a, uint64_t n);
+/* Append all that `from` holds (references are taken). false: out of memory, a part may have been appended. */
+bool chaski__outbox_copy(chaski__outbox *o, const chaski__outbox *from);
+/* Call fn for each whole frame from the front on. */
+void chaski__outbox_each(const chaski__outbox *o, void (*fn)(void *ctx, chaski_slice frame), void *ctx);
+
 #endif

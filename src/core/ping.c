@@ -58,6 +58,7 @@ int chaski_edge_ping(chaski_edge *edge, size_t size, bool latency_update, uint64
                      void (*done)(void *ctx, int status, double rtt_ms), void *ctx) {
   if (edge->state != EDGE_LIVE) return CHASKI_ENOEDGE;
   chaski_loop *loop = edge->node->loop;
+  if (edge->link->state == LINK_PARKED) return CHASKI_ELOST;
   if (size > edge->node->limits.ping_echo_max) return CHASKI_ETOOBIG;
   if (edge->ping_count >= PINGS_MAX) return CHASKI_EFULL;
   chaski__ping *ping = chaski__calloc(1, sizeof *ping);

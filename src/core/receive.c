@@ -21,6 +21,7 @@ static const protocol_command protocol_commands[] = {
     {"pong", chaski__pong_receive, true},
     {"subscriptions", chaski__receive_subscriptions, false},
     {"forbidden", chaski__receive_forbidden, false},
+    {"ack", chaski__ack_receive, false},
 };
 
 static const protocol_command *protocol_command_of(chaski_slice command) {
@@ -149,6 +150,7 @@ static void receive_command(chaski__link *link, chaski__topic *topic, const chas
 
 static void receive_live(chaski__link *link, const chaski_frame *frame, const chaski_message *m) {
   const protocol_command *c;
+  if (link->session && chaski__counts(m->command)) chaski__session_received(link, frame->bytes.len);
   if (IS(m->command, "ChaskiMessage"))
     receive_message(link, topic_of(link, frame, m), m);
   else if ((c = protocol_command_of(m->command)))

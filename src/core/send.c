@@ -39,7 +39,7 @@ int chaski__send_command(chaski__link *link, const char *command, chaski__buf *d
   int r = CHASKI_ENOMEM;
   chaski_envelope e = control_envelope(link->node, chaski_slice_str(command), chaski_slice_of(NULL, 0));
   if (!data->failed && encode(link->loop, &e, chaski__buf_slice(data), &span)) {
-    r = chaski__link_send(link, &span);
+    r = chaski__link_send(link, &span, chaski__counts(e.command));
     drop_span(link->loop, &span);
   }
   chaski__buf_free(data);
@@ -96,6 +96,7 @@ void chaski__notices_drop(chaski_node *node) {
 size_t chaski__edge_queued(const chaski_edge *edge) {
   const chaski__link *link = edge->link;
   if (!link) return 0;
+  if (link->state == LINK_PARKED && link->session) return link->session->kept.bytes;
   return link->out.bytes + (link->stream ? link->transport->queued(link->stream) : 0);
 }
 
@@ -104,6 +105,17 @@ static void choke(chaski_edge *edge) {
   if (edge->choked) return;
   edge->choked = true;
   edge->link->progress = edge->link->loop->now;
+}
+
+static bool above_high(const chaski_edge *edge) {
+  const chaski__link *link = edge->link;
+  return link->out.bytes > edge->node->limits.queue_high || (link->session && chaski__session_high(link->session));
+}
+
+static bool below_low(const chaski_edge *edge) {
+  const chaski__link *link = edge->link;
+  return chaski__edge_queued(edge) <= edge->node->limits.queue_low &&
+         (!link->session || chaski__session_low(link->session));
 }
 
 static void unchoke(chaski_edge *edge) {
@@ -117,9 +129,9 @@ static void unchoke(chaski_edge *edge) {
 void chaski__edge_marks(chaski_edge *edge) {
   chaski_node *node = edge->node;
   chaski__link *link = edge->link;
-  if (edge->choked && chaski__edge_queued(edge) <= node->limits.queue_low) unchoke(edge);
+  if (edge->choked && below_low(edge)) unchoke(edge);
   if (edge->state != EDGE_LIVE) return;
-  if (link->out.bytes > node->limits.queue_high) choke(edge);
+  if (above_high(edge)) choke(edge);
   if (edge->told_choked == edge->choked) return;
   edge->told_choked = edge->choked;
   if (edge->choked) chaski__link_arm(link);
@@ -129,7 +141,7 @@ void chaski__edge_marks(chaski_edge *edge) {
 typedef struct outgoing {
   const chaski__span *span;
   chaski_slice topic, uuid;
-  bool relayed;
+  bool relayed, counted;
   size_t queued; /* out: edges it was queued for */
   int refused;   /* out: why the last edge did not take it */
 } outgoing;
@@ -157,22 +169,26 @@ static uint32_t data_length(const uint8_t *frame) {
   return (uint32_t)frame[0] << 24 | (uint32_t)frame[1] << 16 | (uint32_t)frame[2] << 8 | frame[3];
 }
 
+static bool is_full(const chaski__link *link, size_t len) {
+  if (link->session) return chaski__session_full(link->session, len);
+  return link->out.bytes + len > link->node->limits.queue_hard;
+}
+
 static void enqueue(chaski_edge *edge, void *ctx) {
   outgoing *o = ctx;
   chaski__link *link = edge->link;
-  const chaski_limits *l = &edge->node->limits;
   if (link->failure) {
     refuse(edge, o, CHASKI_ELOST);
   } else if (edge->frame_max && data_length(chaski__span_bytes(o->span)) > edge->frame_max) {
     refuse(edge, o, CHASKI_ETOOBIG);
-  } else if (link->out.bytes + o->span->len > l->queue_hard) {
+  } else if (is_full(link, o->span->len)) {
     overflow(edge, o);
-  } else if (chaski__link_send(link, o->span) != CHASKI_OK) {
+  } else if (chaski__link_send(link, o->span, o->counted) != CHASKI_OK) {
     refuse(edge, o, CHASKI_ENOMEM);
   } else {
     o->queued++;
     if (link->out.bytes >= PUSH_BYTES && !link->waiting) chaski__link_push(link);
-    if (link->out.bytes > l->queue_high) choke(edge);
+    if (above_high(edge)) choke(edge);
   }
 }
 
@@ -257,6 +273,7 @@ int chaski_node_publish(chaski_node *node, chaski_slice topic, chaski_slice data
   memcpy(uuid, chaski__span_bytes(&span) + span.len - data.len - 5 - CHASKI_UUID_TEXT, sizeof uuid);
   if (uuid_out) memcpy(uuid_out, uuid, sizeof uuid);
   outgoing o = {.span = &span, .topic = topic, .uuid = chaski_slice_of(uuid, sizeof uuid)};
+  o.counted = true;
   send_to(node, known, edge, &o);
   r = accept(node, &o, a.all > 0);
   drop_span(node->loop, &span);
@@ -271,7 +288,7 @@ int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topi
   chaski__span span;
   chaski_envelope e = control_envelope(node, command, topic);
   if (!encode(node->loop, &e, data, &span)) return CHASKI_ENOMEM;
-  outgoing o = {.span = &span, .topic = e.topic};
+  outgoing o = {.span = &span, .topic = e.topic, .counted = chaski__counts(command)};
   if (edge) enqueue(edge, &o);
   for (size_t i = 0; !edge && i < node->live_count; i++) enqueue(node->live[i], &o);
   drop_span(node->loop, &span);
@@ -304,6 +321,7 @@ int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *c
   if (!chaski__arena_take(&node->loop->arena, frame.len, &span)) return CHASKI_ENOMEM;
   memcpy(chaski__span_bytes(&span), frame.ptr, frame.len);
   outgoing o = {.span = &span, .topic = m.topic, .uuid = m.uuid, .refused = CHASKI_ENOEDGE};
+  o.counted = chaski__counts(m.command);
   for (size_t i = 0; i < n; i++)
     if (edges[i]->node == node && edges[i]->state == EDGE_LIVE && !listed(excluded, n_excluded, edges[i]))
       enqueue(edges[i], &o);
@@ -334,6 +352,7 @@ static void each_taking(chaski_node *node, const chaski_message *m, const chaski
 static void pass_on(chaski_node *node, const chaski_message *m, const chaski_edge *from, const chaski__topic *topic,
                     const chaski__span *span) {
   outgoing o = {.span = span, .topic = m->topic, .uuid = m->uuid, .relayed = true};
+  o.counted = chaski__counts(m->command);
   each_taking(node, m, topic, from, enqueue, &o);
   node->counters.relayed += o.queued;
   drop_span(node->loop, span);

@@ -38,6 +38,8 @@ void chaski__waiters_wake(chaski_waiter **list, int (*push)(lua_State *co, void 
 #define CHASKI_LUA_EVENTS(X)                                                                                           \
   X(EDGE_OPEN, "edge_open")                                                                                            \
   X(EDGE_CLOSED, "edge_closed")                                                                                        \
+  X(EDGE_SUSPENDED, "edge_suspended")                                                                                  \
+  X(EDGE_RESUMED, "edge_resumed")                                                                                      \
   X(PAUSE_WRITING, "pause_writing")                                                                                    \
   X(RESUME_WRITING, "resume_writing")                                                                                  \
   X(EDGE_CHANGED, "edge_changed")                                                                                      \

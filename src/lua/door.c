@@ -2,7 +2,10 @@
  * runtime.h. SPDX-License-Identifier: MIT */
 #include "runtime.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#define LOGGED_MAX 10 /* a second: it may be peers that make handlers fail, and they must not fill the disk */
 
 static const char *describe(lua_State *L, int index) {
   if (lua_isstring(L, index) || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL)
@@ -28,6 +31,27 @@ static void call_hook(lua_State *L, chaski_runtime *rt, int error, const char *w
   chaski__runtime_log(rt, CHASKI_LOG_ERROR, "", lua_tostring(L, -1));
 }
 
+void chaski__tell_not_logged(chaski_runtime *rt) {
+  char text[64];
+  if (!rt->not_logged) return;
+  snprintf(text, sizeof text, "%u more errors were not logged", rt->not_logged);
+  rt->not_logged = 0;
+  chaski__runtime_log(rt, CHASKI_LOG_ERROR, "", text);
+}
+
+static bool may_log(chaski_runtime *rt) {
+  const chaski_env *env = chaski_loop_env(rt->loop);
+  uint64_t second = env->now(env->ctx) / CHASKI_S;
+  if (second != rt->log_second) {
+    chaski__tell_not_logged(rt);
+    rt->logged = 0;
+    rt->log_second = second;
+  }
+  if (rt->logged++ < LOGGED_MAX) return true;
+  rt->not_logged++;
+  return false;
+}
+
 struct failure {
   chaski_runtime *rt;
   lua_State *co; /* NULL: the message is the whole text already */
@@ -43,7 +67,7 @@ static int log_failure(lua_State *L) {
     luaL_tolstring(L, 1, NULL);
   int text = lua_gettop(L);
   lua_pushfstring(L, "%s: %s", f->where, lua_tostring(L, text));
-  chaski__runtime_log(f->rt, CHASKI_LOG_ERROR, "", lua_tostring(L, -1));
+  if (may_log(f->rt)) chaski__runtime_log(f->rt, CHASKI_LOG_ERROR, "", lua_tostring(L, -1));
   call_hook(L, f->rt, 1, f->where, text);
   return 0;
 }
@@ -57,6 +81,7 @@ static void report(lua_State *L, struct failure *f) {
   lua_pushlightuserdata(L, f);
   if (lua_pcall(L, 2, 0, 0) == LUA_OK) return;
   lua_pop(L, 1);
+  if (!may_log(f->rt)) return;
   chaski__runtime_log(f->rt, CHASKI_LOG_ERROR, "", f->where);
   chaski__runtime_log(f->rt, CHASKI_LOG_ERROR, "",
                       "an error could not be described: out of memory, or its __tostring fails");

@@ -108,7 +108,22 @@ GETTER(queued, lua_pushinteger(L, (lua_Integer)chaski_edge_queued(edge)))
 GETTER(live, lua_pushboolean(L, chaski_edge_live(edge)))
 GETTER(dialled, lua_pushboolean(L, chaski_edge_dialled(edge)))
 GETTER(was_live, lua_pushboolean(L, chaski_edge_was_live(edge)))
+GETTER(suspended, lua_pushboolean(L, chaski_edge_suspended(edge)))
 GETTER(writable, lua_pushboolean(L, chaski_edge_writable(edge)))
+
+static int get_session(lua_State *L) {
+  const chaski_edge *edge = chaski__check_edge(L, 1);
+  chaski_session_info s;
+  if (!chaski_edge_session(edge, &s)) return 0;
+  lua_createtable(L, 0, 7);
+  lua_pushstring(L, chaski_edge_suspended(edge) ? "suspended" : "live");
+  lua_setfield(L, -2, "state");
+#define COUNT(name) lua_pushinteger(L, (lua_Integer)s.name), lua_setfield(L, -2, #name)
+  COUNT(sent), COUNT(acknowledged), COUNT(received), COUNT(kept_frames), COUNT(kept_bytes), COUNT(resumes);
+#undef COUNT
+  return 1;
+}
+
 GETTER(root, lua_pushboolean(L, chaski_edge_root(edge)))
 GETTER(propagates, lua_pushboolean(L, chaski_edge_propagates(edge)))
 GETTER(ping_in_progress, lua_pushboolean(L, chaski_edge_pings(edge) > 0))
@@ -280,6 +295,8 @@ void chaski__open_edge(lua_State *L) {
       FIELD(live),
       FIELD(was_live),
       FIELD(dialled_address),
+      FIELD(suspended),
+      FIELD(session),
       FIELD(writable),
       FIELD(dialled),
       FIELD(root),

@@ -68,12 +68,15 @@ static int get_ledger(lua_State *L) {
   if (!n->core) return 1;
   c = chaski_node_counters(n->core);
 #define COUNT(name) set_count(L, #name, c->name)
+  COUNT(queued), COUNT(acknowledged), COUNT(written), COUNT(resumes);
   COUNT(published), COUNT(delivered), COUNT(relayed), COUNT(duplicates), COUNT(own), COUNT(stale), COUNT(expired);
   COUNT(unwanted), COUNT(unknown), COUNT(ignored), COUNT(no_interest), COUNT(forbidden), COUNT(dropped), COUNT(lost),
       COUNT(malformed);
   COUNT(frames_in), COUNT(frames_out), COUNT(bytes_in), COUNT(bytes_out);
   COUNT(datagrams_in), COUNT(datagrams_out), COUNT(bad_datagrams);
 #undef COUNT
+  set_count(L, "in_flight", chaski_node_in_flight(n->core));
+  set_count(L, "in_flight", chaski_node_in_flight(n->core));
   set_count(L, "malformed_data", n->malformed);
   set_count(L, "inbox_dropped", n->inbox_dropped);
   set_count(L, "abandoned", n->abandoned);

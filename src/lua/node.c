@@ -162,6 +162,28 @@ static void on_edge_closed(void *user, chaski_edge *edge, int reason, const char
   chaski_edge_release(edge);
 }
 
+static void on_edge_suspended(void *user, chaski_edge *edge, int reason) {
+  enter(&(struct upcall){user, CHASKI_ON_EDGE_SUSPENDED, edge, NULL, chaski_error_name(reason), NULL}, emit_upcall);
+}
+
+struct resumed {
+  struct upcall up;
+  uint64_t lost;
+};
+
+static int emit_resumed(lua_State *L) {
+  struct resumed *r = lua_touserdata(L, 1); /* up comes first */
+  chaski__push_edge(L, r->up.node, r->up.edge);
+  lua_pushinteger(L, (lua_Integer)r->lost);
+  chaski__emit(L, r->up.node, CHASKI_ON_EDGE_RESUMED, 2);
+  return 0;
+}
+
+static void on_edge_resumed(void *user, chaski_edge *edge, uint64_t lost) {
+  struct resumed r = {{.node = user, .event = CHASKI_ON_EDGE_RESUMED, .edge = edge}, lost};
+  enter(&r.up, emit_resumed);
+}
+
 static void on_edge_writable(void *user, chaski_edge *edge, bool writable) {
   enum chaski_lua_event event = writable ? CHASKI_ON_RESUME_WRITING : CHASKI_ON_PAUSE_WRITING;
   enter(&(struct upcall){.node = user, .event = event, .edge = edge}, emit_upcall);
@@ -254,6 +276,8 @@ static const chaski_node_events events = {
     .edge_live = on_edge_live,
     .edge_closed = on_edge_closed,
     .edge_writable = on_edge_writable,
+    .edge_suspended = on_edge_suspended,
+    .edge_resumed = on_edge_resumed,
     .edge_changed = on_edge_changed,
     .drained = on_drained,
     .forbidden = on_forbidden,

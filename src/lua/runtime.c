@@ -25,6 +25,7 @@ static void on_flush(void *user) {
 
 void chaski__shut(chaski_runtime *rt) {
   if (!rt->L) return;
+  chaski__tell_not_logged(rt);
   rt->L = NULL;
   if (rt->real.loop) chaski__tasks_drop(rt);
 }

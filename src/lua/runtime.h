@@ -33,15 +33,17 @@ typedef struct chaski_tasks { /* private to task.c */
 } chaski_tasks;
 
 typedef struct chaski_runtime {
-  lua_State *L;                     /* main thread; NULL once the door is shut (lua_close has begun) */
-  uv_loop_t *uv;                    /* luv's loop */
-  chaski_net *net;                  /* environment on that loop */
-  chaski_world real, *world;        /* *world is the current one */
-  chaski_loop *loop;                /* the core's, of the current world */
-  chaski_task *current;             /* the task that runs now; NULL outside tasks */
-  uint64_t errors;                  /* uncaught errors in handlers, callbacks and tasks since the start */
-  struct chaski_lua_node *nodes;    /* the binding's list, for chaski__close_nodes; NULL at first */
-  struct chaski_lua_sim *sims;      /* sim.c's list of open simulations */
+  lua_State *L;                  /* main thread; NULL once the door is shut (lua_close has begun) */
+  uv_loop_t *uv;                 /* luv's loop */
+  chaski_net *net;               /* environment on that loop */
+  chaski_world real, *world;     /* *world is the current one */
+  chaski_loop *loop;             /* the core's, of the current world */
+  chaski_task *current;          /* the task that runs now; NULL outside tasks */
+  uint64_t errors;               /* uncaught errors in handlers, callbacks and tasks since the start */
+  uint64_t log_second;           /* private to door.c: when errors were logged last, s; how many of that second are */
+  unsigned logged, not_logged;   /* in the log, and how many are not */
+  struct chaski_lua_node *nodes; /* the binding's list, for chaski__close_nodes; NULL at first */
+  struct chaski_lua_sim *sims;   /* sim.c's list of open simulations */
   int edge_mt, node_mt, message_mt; /* registry references of hot metatables, LUA_NOREF until made */
   int on_error, on_shutdown;        /* registry references of the hooks set from Lua, LUA_NOREF */
   unsigned running;                 /* event loops being driven now: uv_run is not reentrant */
@@ -68,8 +70,10 @@ void chaski__shut(chaski_runtime *rt);
  * Returns true if fn succeeded. Does nothing when the door is shut. */
 bool chaski__enter(chaski_runtime *rt, lua_CFunction fn, void *arg);
 /* Log an error with the traceback of coroutine co (message on top of co, popped), count it, and tell the hook on_error.
- * `where`: "handler of weather", … */
+ * `where`: "handler of weather", … The first few of a second are in the log, and the number of the others. */
 void chaski__report_error(chaski_runtime *rt, lua_State *co, const char *where);
+/* Log how many errors since the last such line were too many for the log. */
+void chaski__tell_not_logged(chaski_runtime *rt);
 /* What luv is given as its runner of callbacks (luv_set_callback): an error is reported as above instead of ending the
  * process. */
 int chaski__luv_runner(lua_State *L, int nargs, int nresults, int flags);

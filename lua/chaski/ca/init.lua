@@ -417,7 +417,7 @@ function Ca:revoke(what)
   local done, err = guarded(state.ledger.revoke, state.ledger, what, state.now())
   if not done then return nil, err end
   if done.certificates + done.tokens == 0 then return unknown(what) end
-  core.log("warn", "ca", ("revoked %s: %d certificates, %d tokens"):format(what, done.certificates, done.tokens))
+  core.log("info", "ca", ("revoked %s: %d certificates, %d tokens"):format(what, done.certificates, done.tokens))
   return done.certificates
 end
 
