@@ -77,7 +77,7 @@ end
 
 --- True if what goes over the node's edges is encrypted and both ends are who they say they are.
 function fields.tls(node)
-  return core.tls_counters ~= nil and core.tls_counters(node) ~= nil
+  return core.tls_counters(node) ~= nil
 end
 
 --- Take the certificates of the options; the name they give must not contradict what the options say.

@@ -264,8 +264,25 @@ describe("a full disk", function()
     process = helper.run(without_disk(args), { program = "/bin/sh" }) -- where it serves could not be noted
     assert.equal(1, process.code)
     assert.matches("ledger.db' failed", process.err, 1, true)
-    process = serve(location, { "--port", port })
+
+    args = { "-c", "trap '' XFSZ; exec \"$0\" \"$@\"", helper.program }
+    table.move({ "scripts/ca.lua", "serve", "--location", location, "--port", port }, 1, 6, 4, args)
+    process = helper.start(args, { program = "/bin/sh" })
+    serving[#serving + 1] = process
+    process:expect "pin sha256:"
+    local function limit(size)
+      local set = { "--pid", tostring(process.pid), "--fsize=" .. size .. ":unlimited" }
+      assert_ran(helper.run(set, { program = "/usr/bin/prlimit" }))
+    end
+    limit "0"
+    local files, err = enrol.join(text, { location = folder })
+    assert.is_nil(files)
+    assert.equal("unavailable", err.code)
+    assert.matches("open +kitchen", assert_ran(run { "list", "--location", location }))
+    limit "unlimited"
     check_files(assert(enrol.join(text, { location = folder })))
-    stop(process)
+    process:kill()
+    assert.equal(0, process:wait().code)
+    assert.matches("could not be answered", process.err, 1, true)
   end, 10)
 end)

@@ -254,6 +254,19 @@ describe("an enrolment string", function()
     end
   end)
 
+  it("has one form only: no other last character says the same", function()
+    local letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for _, id in ipairs { "a", "ab", "abc" } do
+      local invite = some_invite()
+      invite.id = id
+      local text = invites.write(invite)
+      for letter in letters:gmatch "." do
+        local read = invites.read(text:sub(1, -2) .. letter)
+        assert.equal(letter == text:sub(-1), read ~= nil)
+      end
+    end
+  end)
+
   it("of another kind is told as that", function()
     assert.matches("version 2", fails("bad_invite", invites.read "chaski-invite-2:AAAA"))
     assert.matches("does not begin", fails("bad_invite", invites.read "hello"))
@@ -393,6 +406,22 @@ describe("enrolment", function()
     end
     assert.equal(1, won)
     assert.equal(1, #a.ca:list().certificates)
+    a.ca:close()
+  end))
+
+  it("in two processes at once uses a token once", quiet(function()
+    local a = rig.authority()
+    local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
+    local other <close> = assert(require("chaski.ca.ledger").open(a.location .. "/ledger.db"))
+    local seen = other:token(pki.hex(invite.token)) -- both see it open
+    assert.equal("open", seen.state)
+    local channel = rig.channel()
+    local answer = rig.ask(a.ca, rig.request(invite, channel), channel)
+    local row = a.ca:show("kitchen").certificates[1]
+    row.serial, row.key_hash, row.made, row.life, row.subject = "4F00", "another", a.time, 60, "80"
+    assert.is_false(other:use_token(seen.token, row))
+    assert.equal(1, #a.ca:list().certificates)
+    assert.equal(answer.serial, other:token(seen.token).serial)
     a.ca:close()
   end))
 

@@ -193,12 +193,13 @@ describe("enrol.join", function()
         end
       end))
     local address = "127.0.0.1:" .. listener.port
-    local spare = rig.enrol(a.ca, { id = "spare" })
+    local spare, namesake = rig.enrol(a.ca, { id = "spare" }), rig.enrol(a.ca, { id = "kitchen" })
     local folder = rig.folder()
     local changes = {
       function(answer) answer.certificate = nil end,
       function(answer) answer.certificate = "garbage" end,
       function(answer) answer.certificate = spare.certificate end,
+      function(answer) answer.certificate = namesake.certificate end,
       function(answer) answer.bundle = nil end,
       function(answer) answer.bundle = "" end,
       function(answer) answer.bundle = b.ca:bundle() end,

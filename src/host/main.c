@@ -1,5 +1,6 @@
 /* main.c: the life of the process: loop, Lua state, modules, the script, and all of it down again in the right order.
  * SPDX-License-Identifier: MIT */
+#include "../lua/channel.h"
 #include "../lua/luv.h"
 #include "../lua/module.h"
 #include "host.h"
@@ -77,6 +78,7 @@ static void run_empty(void) {
 static int come_down(chaski_runtime *rt, lua_State *L) {
   chaski__shut(rt);
   chaski__close_nodes(rt, NULL);
+  chaski__close_channels(rt, NULL);
   uv_walk(&loop, close_handle, NULL);
   run_empty();
   lua_close(L);

@@ -1,5 +1,6 @@
 /* door.c: the one door into Lua from the core and from libuv, and what happens to the errors that come to it. See
  * runtime.h. SPDX-License-Identifier: MIT */
+#include "../core/limits.h"
 #include "runtime.h"
 
 #include <stdio.h>

@@ -3,8 +3,10 @@
 #include "module.h"
 
 #include "binding.h"
+#include "channel.h"
 #include "runtime.h"
 #include "spawn.h"
+#include "system.h"
 #include "tls_binding.h"
 
 /* log(level, who, text) */
@@ -55,6 +57,16 @@ static int l_random(lua_State *L) {
               high = luaL_checkinteger(L, lua_gettop(L) > 1 ? 2 : 1);
   luaL_argcheck(L, low <= high, lua_gettop(L), "interval is empty");
   lua_pushinteger(L, (lua_Integer)((uint64_t)low + random_to(env, (uint64_t)high - (uint64_t)low)));
+  return 1;
+}
+
+/* wall() -> seconds since 1970 */
+static int l_wall(lua_State *L) {
+  const chaski_env *env = chaski_loop_env(chaski__runtime(L)->loop);
+  int64_t sec;
+  uint32_t nsec;
+  env->wall(env->ctx, &sec, &nsec);
+  lua_pushnumber(L, (double)sec + (double)nsec / 1e9);
   return 1;
 }
 
@@ -116,9 +128,10 @@ static void merge(lua_State *L, int into) {
 }
 
 int luaopen_chaski_core(lua_State *L) {
-  static const luaL_Reg functions[] = {{"log", l_log},           {"log_level", l_log_level},     {"random", l_random},
-                                       {"now", l_now},           {"errors", l_errors},           {"counts", l_counts},
-                                       {"on_error", l_on_error}, {"on_shutdown", l_on_shutdown}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"log", l_log},       {"log_level", l_log_level}, {"random", l_random},
+                                       {"now", l_now},       {"wall", l_wall},           {"errors", l_errors},
+                                       {"counts", l_counts}, {"on_error", l_on_error},   {"on_shutdown", l_on_shutdown},
+                                       {NULL, NULL}};
   chaski__runtime(L);
   luaL_newlib(L, functions);
   chaski__open_spawn(L);
@@ -129,6 +142,9 @@ int luaopen_chaski_core(lua_State *L) {
   chaski__open_node(L);
   lua_settop(L, module);
   chaski__open_sim(L);
+  lua_settop(L, module);
+  chaski__open_system(L);
+  chaski__open_channel(L);
   lua_settop(L, module);
   chaski__open_pki(L);
   lua_settop(L, module);

@@ -486,6 +486,7 @@ static void end_edges(chaski_lua_node *n) {
 static void end_node(chaski_lua_node *n, bool wake) {
   end_edges(n);
   chaski_node_destroy(&n->core);
+  chaski__drop_node_tls(n);
   unlink_node(n);
   chaski__subs_close(n, wake);
 }
@@ -626,4 +627,5 @@ void chaski__open_node(lua_State *L) {
   chaski__open_dial(L);
   chaski__open_pool(L);
   chaski__open_util(L);
+  chaski__open_node_tls(L);
 }

@@ -3,6 +3,7 @@
 #include "runtime.h"
 
 #include "../core/alloc.h"
+#include "channel.h"
 #include "luv.h"
 #include "task.h"
 
@@ -43,7 +44,8 @@ static void see_nodes_off(chaski_runtime *rt) {
   uint64_t deadline = uv_hrtime() + LOOKUP_NS;
   if (rt->running > 0) return;
   *runner = chaski__luv_runner; /* the door is shut */
-  while (chaski_loop_nodes(rt->real.loop) > 0 && uv_hrtime() < deadline) uv_run(rt->uv, UV_RUN_ONCE);
+  while ((chaski_loop_nodes(rt->real.loop) > 0 || chaski__has_channels(rt, &rt->real)) && uv_hrtime() < deadline)
+    uv_run(rt->uv, UV_RUN_ONCE);
   *runner = old;
 }
 
@@ -57,6 +59,7 @@ static int runtime_gc(lua_State *L) {
   chaski__tasks_free(rt);
   if (rt->net) {
     chaski__close_nodes(rt, NULL);
+    chaski__close_channels(rt, NULL);
     if (rt->real.loop) see_nodes_off(rt);
     chaski_net_close(&rt->net, on_closed, rt);
   } else

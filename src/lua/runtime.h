@@ -44,6 +44,8 @@ typedef struct chaski_runtime {
   unsigned logged, not_logged;   /* in the log, and how many are not */
   struct chaski_lua_node *nodes; /* the binding's list, for chaski__close_nodes; NULL at first */
   struct chaski_lua_sim *sims;   /* sim.c's list of open simulations */
+  struct chaski_lua_channel *channels; /* this and the next are channel.c's lists */
+  struct chaski_lua_listener *channel_listeners;
   int edge_mt, node_mt, message_mt; /* registry references of hot metatables, LUA_NOREF until made */
   int on_error, on_shutdown;        /* registry references of the hooks set from Lua, LUA_NOREF */
   unsigned running;                 /* event loops being driven now: uv_run is not reentrant */

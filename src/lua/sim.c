@@ -5,6 +5,7 @@
 
 #include "../core/alloc.h"
 #include "binding.h"
+#include "channel.h"
 #include "error.h"
 #include "spawn.h"
 #include "task.h"
@@ -175,8 +176,10 @@ static void close_sim(lua_sim *s, bool gently) {
   s->running = true; /* tasks that end now do not close it again */
   if (gently) chaski__world_cancel(world);
   chaski__close_nodes(rt, world);
+  chaski__close_channels(rt, world);
   chaski__world_kill(world);
-  while (chaski_loop_nodes(world->loop) > 0 && chaski_sim_step(world->sim)) continue;
+  while (chaski_loop_nodes(world->loop) > 0 || chaski__has_channels(rt, world))
+    if (!chaski_sim_step(world->sim)) break;
   chaski__world_leave(rt, before);
   rt->running--;
   unlink_sim(s);
