@@ -35,6 +35,14 @@ local join_schema = {
   { name = "passphrase", kind = options.text(1, 1024) },
 }
 
+local find_schema = {
+  { name = "location", kind = options.text(1, 4096) },
+}
+
+local revocations_schema = {
+  { name = "timeout", kind = options.seconds(0.001, 3600), default = 10 },
+}
+
 local renew_schema = {
   { name = "address", kind = options.text(1, 300) },
   { name = "timeout", kind = options.seconds(0.001, 3600), default = 10 },
@@ -50,7 +58,8 @@ local renew_schema = {
 ---@field crl string the revocation lists
 ---@field id string
 ---@field mesh string
----@field not_after integer seconds since 1970
+---@field not_before integer seconds since 1970; a certificate is dated back by invites.BACK
+---@field not_after integer
 ---@field serial string
 ---@field address string of the CA
 
@@ -198,6 +207,14 @@ local function paths_in(folder)
   }
 end
 
+--- What the rest of the program knows an identity by: where its files are, and what they say.
+local function describe(folder, want, info)
+  local paths = paths_in(folder)
+  paths.id, paths.mesh, paths.address = want.id, want.mesh, want.address
+  paths.not_before, paths.not_after, paths.serial = info.not_before, info.not_after, info.serial
+  return paths
+end
+
 local function finish(folder, want, done)
   must(files.replace_set(folder, {
     ["certificate.pem"] = done.certificate,
@@ -205,10 +222,46 @@ local function finish(folder, want, done)
     ["ca.pem"] = done.bundle,
     ["crl.pem"] = done.lists,
   }))
+  return describe(folder, want, done.info)
+end
+
+-- --- finding ---------------------------------------------------------------------------------------------------------
+
+--- A string that is still good, of a CA that these files know nothing of: the mesh was founded anew under its old name.
+local function is_newer(invite, ca)
+  if core.wall() >= invite.expires then return false end
+  for _, root in ipairs(certificates_of(must(files.read(ca)))) do
+    for _, pin in ipairs(invite.pins) do
+      if root:info().key_hash == pki.hex(pin) then return false end
+    end
+  end
+  return true
+end
+
+local function find(invite, location)
+  local folder = location .. "/" .. invite.id
+  if not files.exists(folder) then fail("missing", "there is no '%s'", folder) end
   local paths = paths_in(folder)
-  paths.id, paths.mesh, paths.address = want.id, want.mesh, want.address
-  paths.not_after, paths.serial = done.info.not_after, done.info.serial
-  return paths
+  must(tls.context { certificate = paths.certificate, key = paths.key, ca = paths.ca, crl = paths.crl })
+  local info = must(pki.read_certificate(must(files.read(paths.certificate)))):info()
+  if info.uri ~= invites.uri(invite.mesh, invite.id) then
+    fail("mismatch", "'%s' is the certificate of %s", paths.certificate, info.uri)
+  end
+  if is_newer(invite, paths.ca) then fail("mismatch", "'%s' are the roots of another CA", paths.ca) end
+  return describe(folder, invite, info)
+end
+
+--- The files that join has written before for whom the string invites, if they are good; else nil, err. The token is
+--- not spent, and need not be good any more.
+---@param text string
+---@param given { location: string }
+---@return chaski.enrolled?, chaski.error?
+function M.find(text, given)
+  local checked = options.check("enrol.find", find_schema, given)
+  if not checked.location then error("enrol.find: option 'location' is missing", 2) end
+  local invite, err = invites.read(text)
+  if not invite then return nil, err end
+  return guarded(find, invite, checked.location)
 end
 
 -- --- joining ---------------------------------------------------------------------------------------------------------
@@ -233,6 +286,7 @@ end
 local function join(invite, checked)
   local folder = checked.location .. "/" .. invite.id
   must(files.make_folder(checked.location))
+  if files.exists(folder) and not files.is_set(folder) then fail("exists", "'%s' was not made by joining", folder) end
   must(files.probe(folder, ROOM)) -- before the token is spent
   local want = { address = invite.address, id = invite.id, mesh = invite.mesh, passphrase = checked.passphrase }
   local contexts
@@ -309,6 +363,24 @@ function M.renew(paths, given)
   local checked = options.check("enrol.renew", renew_schema, given)
   local address = checked.address or paths.address or error("enrol.renew: option 'address' is missing", 2)
   return guarded(renew, paths, address, checked)
+end
+
+-- --- asking ----------------------------------------------------------------------------------------------------------
+
+local function revocations(from, timeout)
+  local context = must(tls.context { ca = from.ca, alpn = invites.ALPN, anonymous = true })
+  local channel <close> = must(channels.connect(from.address, context, { timeout = timeout }))
+  check_authority(channel, from.mesh)
+  return fetch_lists(channel)
+end
+
+--- The revocation lists as the CA has them now, as PEM. They are signed, but are not looked at here.
+---@param from { address: string, mesh: string, ca: string } a chaski.enrolled will do
+---@param given { timeout: number? }?
+---@return string?, chaski.error?
+function M.revocations(from, given)
+  local checked = options.check("enrol.revocations", revocations_schema, given)
+  return guarded(revocations, from, checked.timeout)
 end
 
 return M

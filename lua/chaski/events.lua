@@ -35,6 +35,7 @@ emit = function(node, event, ...)
   end
 end
 core.set_dispatch(emit)
+core.emit = emit
 
 local function remove(list, item)
   for i, each in ipairs(list) do

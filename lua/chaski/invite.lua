@@ -38,6 +38,9 @@ M.LABEL, M.EXPORTED = "EXPORTER-chaski-enrol", 32
 M.AUTHORITY = "chaski-ca"
 M.ALPN = "chaski-ca/1"
 
+--- Seconds by which certificates are dated back, as clocks of nodes may be slow: what is no part of their life.
+M.BACK = 300
+
 function M.uri(mesh, id) return ("chaski://%s/%s"):format(mesh, id) end
 
 ---@param invite chaski.invite

@@ -33,8 +33,9 @@ local function add(node, topics, handler, given)
     end
   end
   local subscription, why = core.subscribe(node, topics, handler, given)
-  if not subscription then error(why, 3) end -- add is not called as a tail call
-  return subscription
+  if subscription then return subscription end
+  if type(why) == "table" then return nil, why end
+  error(why, 3) -- add is not called as a tail call
 end
 
 function methods:subscribe(topics, handler, given)
@@ -45,7 +46,8 @@ function methods:subscribe(topics, handler, given)
   topics = check_topics(where, topics)
   if handler ~= nil then check_function(where, handler) end
   given = options.check(where, options.subscription, given)
-  return (add(self, topics, handler or "passive", given))
+  local subscription, err = add(self, topics, handler or "passive", given)
+  return subscription, err
 end
 
 function methods:unsubscribe(topics)
@@ -62,6 +64,7 @@ local reserved = {
   request_udp = true,
   response_udp = true,
   leader = true,
+  revocations = true,
   ack = true,
 }
 
@@ -121,7 +124,8 @@ function methods:messages(topics, given)
   local where = "node:messages"
   topics = check_topics(where, topics)
   given = options.check(where, messages_schema, given)
-  local subscription = add(self, topics, "pull", given)
+  local subscription, err = add(self, topics, "pull", given)
+  if not subscription then error(err, 2) end -- nothing a loop could look at
   local function step()
     local message, edge = core.next_message(subscription, given.timeout)
     if message == nil then subscription:remove() end

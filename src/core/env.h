@@ -106,6 +106,9 @@ typedef struct chaski_transport {
   bool (*may)(void *ctx, const chaski_stream *stream, enum chaski_right right, chaski_slice topic);
   /* Is the peer still welcome (its certificate not expired or revoked since)? CHASKI_OK or a code; `detail` tells. */
   int (*check)(chaski_stream *stream);
+  /* Until when the certificates are good that the stream was made with, our own and the peer's: s since 1970; 0: for
+   * ever. */
+  int64_t (*expires)(const chaski_stream *stream);
 
   /* Listen on ip (numeric IPv4 or IPv6, no brackets) and port (0: any free one). CHASKI_OK, or EINUSE, EACCESS,
    * EADDRNOTAVAIL, EADDRESS, EFILES, … and nothing was made. */

@@ -179,12 +179,16 @@ static bool wins(const chaski_edge *edge, const chaski_edge *other) {
   return edge->dialled == ours_smaller;
 }
 
-/* This link is one too many: those who wait for it wait for, or get, the other edge. */
+/* This link is one too many: those who wait for it wait for, or get, the other edge, and what the peer has sent by it
+ * already comes from that edge. */
 static void lose(chaski__link *link, chaski_edge *winner) {
   chaski_edge *edge = link->edge;
   chaski__dials_move(edge, winner);
   drop_link(link, CHASKI_EDUPLICATE);
   chaski__edge_end_later(edge, CHASKI_EDUPLICATE, "");
+  chaski_edge_hold(winner);
+  link->edge = winner;
+  chaski_edge_release(edge);
   bool there = winner->state == EDGE_LIVE && !chaski_edge_suspended(winner);
   if (there) chaski__dials_end(winner, CHASKI_OK, winner, "");
 }
@@ -354,6 +358,7 @@ static void goodbye(chaski__link *link, const chaski__mp_field *bye) {
   if (link->edge->link == link && another) chaski__session_await(link);
   bool current = link->edge->link == link;
   chaski__session_ack(link);
+  link->parting = true;
   chaski__link_leave(link, LINK_LEFT);
   if (current) chaski__edge_end(link->edge, CHASKI_EGOODBYE, "");
 }
@@ -463,6 +468,10 @@ static void receive_handshake(chaski__link *link, const chaski_message *m) {
     receive_new(link, f, f[F_HANDSHAKE_ID].value.bytes, f[F_RESPONSE].value.truth, &f[F_BYE], &f[F_RS]);
   } else if (link->state == LINK_LIVE && f[F_RESPONSE].value.truth) {
     goodbye(link, &f[F_BYE]);
+  } else if (link->state == LINK_LEAVING && link->session && f[F_RESPONSE].value.truth) {
+    chaski__session_ack(link); /* both said goodbye */
+    link->parting = true;
+    chaski__loop_dirty(link);
   } else {
     link->node->counters.ignored++; /* the answer to a goodbye, or a handshake on a live edge */
   }

@@ -44,8 +44,9 @@ enum chaski__link_state {
   LINK_LIVE,     /* both directions are */
   LINK_PARKED,   /* no stream: the place of a lost one, which keeps the edge and its session until it is resumed; or,
                     without a session, of one that the peer has given up for another that is under way */
-  LINK_LEAVING,  /* we said goodbye: sending what is queued, reading to the end */
-  LINK_LEFT,     /* the peer said goodbye: sending what is queued, ignoring what comes */
+  LINK_LEAVING,  /* we said goodbye: sending what is queued, reading to the end; with a session, which then is
+                    acknowledged, our end comes after the peer's */
+  LINK_LEFT,     /* the peer said goodbye: sending what is queued, ignoring what comes but acknowledgements */
   LINK_CLOSED,   /* waiting for `closed` */
 };
 
@@ -81,11 +82,11 @@ struct chaski__link {
   bool waiting;   /* a part of the outbox is borrowed by the transport */
   bool shut;      /* our end of the stream was sent */
   bool ended;     /* the stream's end was seen while leaving */
+  bool parting;   /* the peer said goodbye: of what it counts nothing comes any more */
   bool dirty;     /* is in loop->dirty */
   bool sent_back; /* we answered the peer's handshake */
   bool got_back;  /* the peer answered ours */
   bool sessioned; /* it has, or had, a session: that counts the frames then */
-  bool failed;    /* the stream did not end in good order */
   int failure;    /* noticed where no upcall may be made; acted on at the end of the turn */
   uint32_t pauses;
   uint64_t handshake; /* number in the id of the handshake we sent; 0: none or answered */
@@ -303,7 +304,7 @@ int chaski__session_resume(chaski__link *link, chaski__link *from); /* CHASKI_OK
 int chaski__session_move(chaski__link *from, chaski__link *to);     /* of a place without a session; OK, ENOMEM */
 bool chaski__session_await(chaski__link *link);                     /* the peer goes on over another connection */
 bool chaski__session_park(chaski__link *link, int reason);          /* the edge lives on, and may even so be gone */
-void chaski__session_end(chaski__link *link, bool in_order);        /* what is kept is reported as lost */
+void chaski__session_end(chaski__link *link);                       /* what is kept is reported as lost */
 bool chaski__session_sent(chaski__link *link, const chaski__span *frame); /* false: out of memory */
 void chaski__session_received(chaski__link *link, size_t bytes);
 void chaski__session_ack(chaski__link *link);
@@ -317,6 +318,7 @@ bool chaski__session_low(const chaski__session *s);
 /* The handshake of a peer whose transport vouches for it names `id`. NULL, or what is wrong (static). */
 const char *chaski__peer_mismatch(const chaski__link *link, chaski_slice id);
 bool chaski__we_may(const chaski_node *node, enum chaski_right right, chaski_slice topic);
+bool chaski__we_may_pass_on(const chaski_node *node, chaski_slice topic); /* as neighbours see it */
 bool chaski__peer_may(const chaski__link *link, enum chaski_right right, chaski_slice topic);
 bool chaski__may_receive(chaski__link *link, const chaski_message *m); /* else it was refused, and the peer told */
 /* Tell the peer that we did not do what it asked for; at most once a second. */

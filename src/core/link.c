@@ -97,6 +97,7 @@ static bool write_some(chaski__link *link) {
 static void shut_when_empty(chaski__link *link) {
   bool leaving = link->state == LINK_LEAVING || link->state == LINK_LEFT;
   if (!leaving || link->shut || link->waiting || link->out.bytes || !link->stream) return;
+  if (link->session && !link->ended && !link->parting) return; /* the last acknowledgement is to come */
   link->shut = true;
   if (link->ended)
     chaski__link_close(link);
@@ -134,7 +135,8 @@ static void on_written(void *user, int status) {
 
 /* --- reading ------------------------------------------------------------------------------------------------ */
 static bool reads(const chaski__link *link) {
-  return link->state == LINK_NEW || link->state == LINK_LIVE || link->state == LINK_LEAVING;
+  return link->state == LINK_NEW || link->state == LINK_LIVE || link->state == LINK_LEAVING ||
+         (link->state == LINK_LEFT && link->session);
 }
 
 static void note_frame(chaski__link *link, bool completed) {
@@ -180,7 +182,7 @@ static void on_end(void *user, int status) {
   chaski__loop_touch(link->loop);
   if (link->state == LINK_LEAVING || link->state == LINK_LEFT) {
     link->ended = true;
-    link->failed = status != CHASKI_OK;
+    chaski__session_ack(link);
     if (status != CHASKI_OK || (!link->out.bytes && !link->waiting)) chaski__link_close(link);
   } else if (status == CHASKI_OK && chaski_frame_pending(&link->decoder)) {
     chaski__link_fail(link, CHASKI_ETRUNCATED, "");
@@ -310,10 +312,8 @@ void chaski__link_set_live(chaski__link *link) {
 
 /* --- the end ------------------------------------------------------------------------------------------------ */
 static void account_lost(chaski__link *link) {
-  bool leaving = link->state == LINK_LEAVING || link->state == LINK_LEFT;
-  bool in_order = leaving && link->ended && !link->failed && !link->out.bytes;
   if (!link->sessioned) link->node->counters.lost += link->out.frames;
-  chaski__session_end(link, in_order);
+  chaski__session_end(link);
 }
 
 void chaski__link_close(chaski__link *link) {

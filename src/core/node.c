@@ -145,6 +145,18 @@ void chaski_node_recheck(chaski_node *node) {
   }
 }
 
+int64_t chaski_edge_expires(const chaski_edge *edge) {
+  const chaski__link *l = edge->link;
+  return edge->state == EDGE_LIVE && l && l->stream && l->transport->expires ? l->transport->expires(l->stream) : 0;
+}
+
+bool chaski_edge_reconnect(chaski_edge *edge) {
+  chaski__link *l = edge->link;
+  if (edge->state != EDGE_LIVE || !l || !l->stream || !l->session) return false;
+  chaski__link_fail(l, CHASKI_ERESET, "");
+  return true;
+}
+
 static uint64_t frames_of(const chaski__link *link) {
   if (!link || link->state == LINK_CLOSED) return 0;
   return link->session ? link->session->kept.frames : link->sessioned ? 0 : link->out.frames;

@@ -109,6 +109,12 @@ int chaski_node_set_transport(chaski_node *node, const chaski_transport *transpo
 /* Ask the transport again whether the peers of the live edges are welcome; edges of those that are not end with
  * ECERTIFICATE, told at the next turn. */
 void chaski_node_recheck(chaski_node *node);
+/* Until when the certificates of the edge's connection are good, s since 1970; 0: they do not expire, or it has no
+ * connection at present. */
+int64_t chaski_edge_expires(const chaski_edge *edge);
+/* Have the edge go on over a new connection, as after a loss: it is suspended, and who dialled must dial again. false:
+ * it has no session, or no connection at present; nothing was done. */
+bool chaski_edge_reconnect(chaski_edge *edge);
 
 const char *chaski_node_name(const chaski_node *node);
 const char *chaski_node_id(const chaski_node *node);
@@ -186,7 +192,7 @@ int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topi
 int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *const *edges, size_t n,
                            chaski_edge *const *excluded, size_t n_excluded);
 /* Pass a received message on: its frame with the ttl counted down, to all edges that want it but `from` (may be NULL).
- * data NULL: unchanged; else this value instead. CHASKI_OK, or EXPIRED-like: ENOEDGE, EINVAL (ttl has run out), … */
+ * data NULL: unchanged; else this value instead. CHASKI_OK, or EXPIRED-like: ENOEDGE, EINVAL (ttl has run out), EFORBIDDEN, … */
 int chaski_node_propagate(chaski_node *node, const chaski_message *message, const chaski_edge *from,
                           const chaski_slice *data);
 

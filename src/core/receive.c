@@ -119,7 +119,7 @@ static bool is_new(chaski__link *link, const chaski_message *m) {
 static void receive_message(chaski__link *link, chaski__topic *topic, const chaski_message *m) {
   chaski_node *node = link->node;
   bool wanted = (topic && topic->live_subs) || node->root;
-  bool relay = propagated(node, m->command) && m->uuid.len;
+  bool relay = propagated(node, m->command) && m->uuid.len && chaski__we_may_pass_on(node, m->topic);
   if (!wanted && !relay) {
     node->counters.unwanted++;
     return;
@@ -194,6 +194,8 @@ void chaski__receive(chaski__link *link, const chaski_frame *frame) {
   link->edge->counters.frames_in++;
   if (chaski_message_read(frame, &m, &why) != CHASKI_OK)
     chaski__link_fail(link, CHASKI_EMALFORMED, why);
+  else if (link->state == LINK_LEFT && !IS(m.command, "ack"))
+    link->node->counters.ignored++;
   else if (!link->sent_back || link->state == LINK_NEW) /* leaving before it was anything is no way in */
     receive_early(link, &m);
   else

@@ -23,6 +23,11 @@ bool chaski__peer_may(const chaski__link *link, enum chaski_right right, chaski_
          link->transport->may(link->node->transport_ctx, link->stream, right, topic);
 }
 
+bool chaski__we_may_pass_on(const chaski_node *node, chaski_slice topic) {
+  return !node->transport->may || chaski__we_may(node, CHASKI_RIGHT_PUBLISH, topic) ||
+         chaski__we_may(node, CHASKI_RIGHT_RELAY, topic);
+}
+
 /* What others published it may pass on only with a right of its own: an origin is easily forged. */
 bool chaski__may_receive(chaski__link *link, const chaski_message *m) {
   bool own = m->ours && m->origin == link->edge->start;

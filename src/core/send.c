@@ -391,6 +391,7 @@ int chaski_node_propagate(chaski_node *node, const chaski_message *m, const chas
   if (node->state != NODE_RUNNING) return CHASKI_ESTOPPED;
   if (m->ttl <= 1) return CHASKI_EINVAL;
   if (node->live_count == 0) return CHASKI_ENOEDGE;
+  if (!is_for_all(m) && !chaski__we_may_pass_on(node, m->topic)) return CHASKI_EFORBIDDEN;
   if (data) return propagate_changed(node, m, from, *data);
   chaski__relay(node, m, from, chaski__topic_find(&node->topics, m->topic));
   return CHASKI_OK;

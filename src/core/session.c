@@ -38,7 +38,7 @@ static uint64_t bytes_of(const chaski_limits *l) {
 /* --- acknowledging ------------------------------------------------------------------------------------------ */
 void chaski__session_ack(chaski__link *link) {
   chaski__session *s = link->session;
-  if (!s || s->told == s->rx || !link->stream) return;
+  if (!s || s->told == s->rx || !link->stream || link->shut) return;
   chaski_timer_stop(link->loop, &s->ack_timer);
   chaski__buf b = {0};
   chaski__mp_put_map(&b, F_ACK_ALL);
@@ -128,11 +128,9 @@ static void report_lost(void *ctx, chaski_slice frame) {
     chaski__undelivered(l->link->node, l->link->edge, m.topic, m.uuid, CHASKI_ELOST);
 }
 
-/* In good order the peer has read to the end, and so all. */
-void chaski__session_end(chaski__link *link, bool in_order) {
+void chaski__session_end(chaski__link *link) {
   chaski__session *s = link->session;
   if (!s) return;
-  if (in_order) confirm(s, s->tx);
   loss l = {.link = link};
   chaski__outbox_each(&s->kept, report_lost, &l);
   link->node->counters.lost += l.frames;

@@ -14,6 +14,7 @@ typedef struct host_options {
   int argc;
   int script;            /* index of the script in argv; argc: none */
   bool execute, version; /* -e, -v given */
+  bool interactive;      /* -i, or neither script nor -e nor -v on a terminal */
   bool ignore_env;       /* -E */
   const char *log_level; /* --log-level, NULL */
 } host_options;
@@ -56,5 +57,7 @@ void host_signals_start(chaski_runtime *rt);
 /* Close the handles. The exit code: `status` if no signal came; else 0 after an orderly shutdown, or 128 + signal. */
 int host_signals_stop(int status);
 bool host_signals_came(void);
+/* The same shutdown without a signal: the dialogue has ended. */
+void host_signals_leave(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include "../lua/luv.h"
 #include "../lua/module.h"
 #include "host.h"
+#include "repl.h"
 
 #include <fcntl.h>
 #include <lualib.h>
@@ -53,6 +54,7 @@ static int set_up(lua_State *L) {
   luv_set_callback(L, chaski__luv_runner);
   preload(L, "luv", luaopen_luv);
   preload(L, "chaski.core", luaopen_chaski_core);
+  preload(L, "chaski.terminal", host_open_dialogue);
   chaski_runtime *rt = chaski__runtime(L);
   if (o->ignore_env) chaski__set_log_level(rt, CHASKI_LOG_WARN);
   if (o->log_level) chaski__set_log_level(rt, (enum chaski_log_level)chaski__log_level(o->log_level));
@@ -79,6 +81,7 @@ static int come_down(chaski_runtime *rt, lua_State *L) {
   chaski__shut(rt);
   chaski__close_nodes(rt, NULL);
   chaski__close_channels(rt, NULL);
+  host_dialogue_close();
   uv_walk(&loop, close_handle, NULL);
   run_empty();
   lua_close(L);
@@ -135,6 +138,7 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   if (!host_options_read(argc, argv, &options, &status)) return status;
   raise_file_limit();
+  if (options.interactive && isatty(STDOUT_FILENO)) host_screen_open();
   int rc = uv_loop_init(&loop);
   if (rc != 0) return refuse("the event loop", uv_strerror(rc));
   lua_State *L = luaL_newstate();

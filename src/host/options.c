@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: " HOST_NAME " [options] [script [args]]\n"
     "Available options are:\n"
     "  -e stat            execute string 'stat'\n"
-    "  -i                 interactive mode: not available yet\n"
+    "  -i                 enter interactive mode after executing 'script'\n"
     "  -l mod             require library 'mod' into global 'mod'\n"
     "  -l g=mod           require library 'mod' into global 'g'\n"
     "  -v                 show version information\n"
@@ -78,10 +79,7 @@ static bool with_argument(host_options *o, int *i, int *status) {
 
 static bool letter(host_options *o, const char *arg, int *status) {
   if (strchr("ivEW", arg[1]) == NULL || arg[2] != '\0') return refuse(arg, "is an unrecognized option", status);
-  if (arg[1] == 'i') {
-    fputs(HOST_NAME ": -i: interactive mode is not available yet\n", stderr);
-    return end(EXIT_FAILURE, status);
-  }
+  if (arg[1] == 'i') o->interactive = true;
   if (arg[1] == 'v') o->version = true;
   if (arg[1] == 'E') o->ignore_env = true;
   return true;
@@ -107,6 +105,7 @@ bool host_options_read(int argc, char **argv, host_options *o, int *status) {
     if (!ok) return false;
   }
   o->script = i;
+  if (i == argc && !o->execute && !o->version && isatty(STDIN_FILENO)) o->interactive = true;
   return true;
 }
 

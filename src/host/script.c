@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum stage { INIT, OPTIONS, SCRIPT, END };
+enum stage { INIT, OPTIONS, SCRIPT, DIALOGUE, ENDING, END };
 
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
@@ -118,21 +118,30 @@ static int push_arguments(lua_State *L, const host_options *o) {
 
 static int prepare_script(lua_State *L, host_script *s) {
   const host_options *o = s->options;
-  s->stage = END;
+  s->stage = o->interactive ? DIALOGUE : END;
   if (o->script < o->argc) {
     const char *file = o->argv[o->script];
     bool is_stdin = strcmp(file, "-") == 0 && strcmp(o->argv[o->script - 1], "--") != 0;
     load_file(L, s, is_stdin ? NULL : file);
     return push_arguments(L, o);
   }
-  if (o->execute || o->version) return -1;
-  if (isatty(STDIN_FILENO)) {
-    host_print_version();
-    puts("There is no interactive mode yet. Give it a script: " HOST_NAME " script.lua, or see " HOST_NAME " --help.");
-    return -1;
-  }
+  if (o->execute || o->version || o->interactive) return -1;
   load_file(L, s, NULL);
   return 0;
+}
+
+static int prepare_dialogue(lua_State *L, host_script *s) {
+  s->stage = ENDING;
+  if (!s->options->version && isatty(STDIN_FILENO)) host_print_version();
+  if (luaL_loadstring(L, "return require('chaski.repl').run()") != LUA_OK) lua_error(L);
+  return 0;
+}
+
+/* Its result is the exit code. */
+static void end_dialogue(lua_State *L, host_script *s) {
+  s->stage = END;
+  s->status = (int)lua_tointeger(L, -1);
+  host_signals_leave();
 }
 
 static int prepare(lua_State *L, host_script *s) {
@@ -142,8 +151,10 @@ static int prepare(lua_State *L, host_script *s) {
     return prepare_init(L, s);
   case OPTIONS:
     return prepare_option(L, s);
-  default:
+  case SCRIPT:
     return prepare_script(L, s);
+  default:
+    return prepare_dialogue(L, s);
   }
 }
 
@@ -153,6 +164,7 @@ static int go_on(lua_State *L, int status, lua_KContext called) {
   (void)status;
   for (;;) {
     if (called && lua_isstring(L, 2)) lua_setglobal(L, lua_tostring(L, 2));
+    if (s->stage == ENDING) end_dialogue(L, s);
     lua_settop(L, 1);
     lua_pushnil(L);
     called = 0;

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include "../lua/spawn.h"
 #include "host.h"
+#include "repl.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -16,7 +17,11 @@ static struct {
 } here;
 
 static void on_signal(int number) {
-  if (here.signal != 0) _exit(128 + number);
+  if (number == SIGINT && host_dialogue_interrupt()) return;
+  if (here.signal != 0) {
+    host_terminal_restore();
+    _exit(128 + number);
+  }
   here.signal = number;
   uv_async_send(&here.async);
 }
@@ -31,11 +36,16 @@ static void on_deadline(uv_timer_t *timer) {
   uv_stop(timer->loop);
 }
 
-static void on_async(uv_async_t *async) {
-  if (here.asked || here.signal == 0) return;
+void host_signals_leave(void) {
+  if (here.asked) return;
   here.asked = true;
   uv_timer_start(&here.deadline, on_deadline, HOST_SHUTDOWN_MS, 0);
-  if (!chaski__start_shutdown(here.rt->L, on_done, NULL)) uv_stop(async->loop);
+  if (!chaski__start_shutdown(here.rt->L, on_done, NULL)) uv_stop(here.rt->uv);
+}
+
+static void on_async(uv_async_t *async) {
+  (void)async;
+  if (here.signal != 0) host_signals_leave();
 }
 
 void host_signals_start(chaski_runtime *rt) {

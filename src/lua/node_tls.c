@@ -82,6 +82,20 @@ static int recheck(lua_State *L) {
   return 0;
 }
 
+/* (edge): until when the certificates of its connection are good, s since 1970; nil: it has none */
+static int edge_expires(lua_State *L) {
+  int64_t until = chaski_edge_expires(chaski__check_edge(L, 1));
+  if (!until) return 0;
+  lua_pushinteger(L, until);
+  return 1;
+}
+
+/* (edge): whether it is suspended now, to go on over a new connection */
+static int edge_reconnect(lua_State *L) {
+  lua_pushboolean(L, chaski_edge_reconnect(chaski__check_edge(L, 1)));
+  return 1;
+}
+
 /* (node): nil in clear, else the counters of TLS handshakes */
 static int tls_counters(lua_State *L) {
   const chaski_lua_node *n = chaski__check_node(L, 1);
@@ -99,6 +113,7 @@ static int tls_counters(lua_State *L) {
 
 void chaski__open_node_tls(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"set_tls", set_tls}, {"recheck", recheck}, {"tls_counters", tls_counters}, {NULL, NULL}};
+      {"set_tls", set_tls}, {"recheck", recheck}, {"tls_counters", tls_counters},
+                                       {"edge_expires", edge_expires}, {"edge_reconnect", edge_reconnect}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

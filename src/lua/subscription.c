@@ -451,8 +451,8 @@ static void replace_command(chaski_lua_node *n, chaski_slice name) {
   }
 }
 
-/* (node, topics, handler | "pull" | "passive", options) -> handle, or nil and why not. lua/chaski has checked topics
- * and options. */
+/* (node, topics, handler | "pull" | "passive", options) -> handle, or nil and why not: a text for the script's mistake,
+ * an error when its certificate does not allow it. lua/chaski has checked topics and options. */
 static int subscribe(lua_State *L) {
   chaski_lua_node *n = chaski__open_node_arg(L, 1);
   const topic *failed = NULL;
@@ -473,9 +473,10 @@ static int subscribe(lua_State *L) {
   rc = join(s, &failed);
   if (rc == CHASKI_OK) return 1;
   detach(s);
+  lua_pushfstring(L, "%s '%s'", s->command ? "node:handle: command" : "node:subscribe: topic", failed->name);
+  if (rc == CHASKI_EFORBIDDEN) return chaski__fail(L, rc, lua_tostring(L, -1), ""); /* no mistake of the script's */
   lua_pushnil(L);
-  lua_pushfstring(L, "%s '%s': %s", s->command ? "node:handle: command" : "node:subscribe: topic", failed->name,
-                  chaski_error_text(rc));
+  lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), chaski_error_text(rc));
   return 2;
 }
 

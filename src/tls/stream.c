@@ -199,6 +199,11 @@ static int check(chaski_stream *s) {
   return doubt(s, look_again(s, current, now));
 }
 
+static int64_t expires(const chaski_stream *s) {
+  int64_t own = chaski_tls_context_not_after(s->context), peer = s->peer ? s->peer->not_after : own;
+  return own && own < peer ? own : peer;
+}
+
 /* --- what there is not -------------------------------------------------------------------------------------------- */
 
 static int udp_open(void *ctx, const char *ip, uint16_t port, const chaski_udp_events *events, void *user,
@@ -237,6 +242,7 @@ const chaski_transport chaski_tls_transport = {
     .detail = detail,
     .may = may,
     .check = check,
+    .expires = expires,
     .listen = chaski__tls_listen,
     .listener_port = chaski__tls_listener_port,
     .listener_close = chaski__tls_listener_close,

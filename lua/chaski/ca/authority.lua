@@ -10,7 +10,7 @@ local pki = core.pki
 
 local DAY = 86400
 local ROOT_LIFE = 3650 * DAY -- ten years
-local BACK = 300 -- seconds: clocks of nodes may be slow
+local BACK = invites.BACK
 local SERVER_LIFE = DAY
 local LIST_LIFE = 7 * DAY -- the longest life of a certificate: a list that old says nothing any more
 
