@@ -31,6 +31,11 @@ void host_set_paths(lua_State *L);
 /* Put a require in place in which a module's main chunk may wait. */
 void host_open_require(lua_State *L);
 
+/* --- memory.c -------------------------------------------------------------------------------------------------------
+ */
+lua_State *host_new_state(void); /* one a process; NULL: out of memory */
+void host_close_state(lua_State *L);
+
 /* --- script.c -------------------------------------------------------------------------------------------------------
  */
 typedef struct host_script {

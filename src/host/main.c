@@ -84,7 +84,7 @@ static int come_down(chaski_runtime *rt, lua_State *L) {
   host_dialogue_close();
   uv_walk(&loop, close_handle, NULL);
   run_empty();
-  lua_close(L);
+  host_close_state(L);
   run_empty();
   return uv_loop_close(&loop);
 }
@@ -108,7 +108,7 @@ static int run(lua_State *L, const host_options *o) {
   lua_pushlightuserdata(L, (void *)o);
   if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
     fprintf(stderr, HOST_NAME ": %s\n", lua_tostring(L, -1));
-    lua_close(L);
+    host_close_state(L);
     return EXIT_FAILURE;
   }
   chaski_runtime *rt = lua_touserdata(L, -1);
@@ -141,7 +141,7 @@ int main(int argc, char **argv) {
   if (options.interactive && isatty(STDOUT_FILENO)) host_screen_open();
   int rc = uv_loop_init(&loop);
   if (rc != 0) return refuse("the event loop", uv_strerror(rc));
-  lua_State *L = luaL_newstate();
+  lua_State *L = host_new_state();
   if (!L) return refuse("a Lua state", "not enough memory");
   return run(L, &options);
 }
