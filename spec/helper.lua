@@ -173,7 +173,18 @@ function Process:wait()
   return self
 end
 
---- start(args [, { stdin =, env =, timeout = }]) -> process, only inside an async test.
+--- More for the standard input of a process that was started with { open = true }.
+function Process:write(text)
+  self.input:write(text)
+end
+
+--- The input of such a process ends.
+function Process:close_input()
+  self.input:close()
+  self.input = nil
+end
+
+--- start(args [, { stdin =, open =, env =, timeout = }]) -> process, only inside an async test.
 function helper.start(args, options)
   options = options or {}
   local program = options.program or helper.program or error("CHASKI_LUA is not set: the path of the program", 2)
@@ -189,6 +200,7 @@ function helper.start(args, options)
   local function on_exit(code, signal)
     process.code, process.signal, process.over = code, signal, true
     process.handle:close()
+    if process.input then process.input:close() end
     process:changed()
   end
   local spawned = { args = args, env = environment(options.env), stdio = { input, out, err } }
@@ -197,7 +209,11 @@ function helper.start(args, options)
   process:read(out, "out")
   process:read(err, "err")
   if options.stdin then input:write(options.stdin) end
-  input:close()
+  if options.open then
+    process.input = input
+  else
+    input:close()
+  end
   return process
 end
 

@@ -5,6 +5,7 @@ local options = require "chaski.options"
 local discovery = require "chaski.discovery"
 local reconnect = require "chaski.reconnect"
 local requests = require "chaski.requests"
+local secure = require "chaski.secure"
 local status = require "chaski.status"
 
 local methods, fields = core.node_methods, core.node_fields
@@ -71,6 +72,7 @@ function fields.status(node)
     edges = #node.edges,
     counters = node.ledger,
     limits = node.limits,
+    tls = secure.status(node),
   }
   return add_extra(answer, state.options.status_extra, node)
 end
@@ -80,33 +82,23 @@ function fields.tls(node)
   return core.tls_counters(node) ~= nil
 end
 
---- Take the certificates of the options; the name they give must not contradict what the options say.
-local function secure(node, checked)
-  local client, server = checked.ssl_context_client or checked.tls, checked.ssl_context_server or checked.tls
-  if not client and not server then return true end
-  local id = (client or server).id
-  for _, option in ipairs { "name", "id" } do
-    if checked[option] and checked[option] ~= id then
-      local text = "chaski.node: the certificate is that of '%s', the option '%s' says '%s'"
-      return nil, core.new_error("certificate", text:format(id, option, checked[option]))
-    end
-  end
-  return core.set_tls(node, client, server)
-end
-
 local function new(given)
   local checked = options.check_node(given, 2)
+  secure.check(checked, 2)
   local state = { options = checked, listeners = {}, paired = {}, redialling = {} }
   local node, err = core.new_node(checked, state)
   if not node then return nil, err end
   local ok
-  ok, err = secure(node, checked)
+  ok, err = secure.install(node, checked)
   if not ok then return nil, err end
   if checked.reconnections > 0 then reconnect.install(node, checked.reconnect, 3) end
   requests.install(node)
   status.install(node)
   discovery.install(node, checked.discovery)
-  if #checked.subscriptions > 0 then node:subscribe(checked.subscriptions) end
+  if #checked.subscriptions > 0 then
+    ok, err = node:subscribe(checked.subscriptions)
+    if not ok then return nil, err end
+  end
   if not checked.run then return node end
   ok, err = node:run()
   if not ok then return nil, err end

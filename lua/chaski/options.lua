@@ -298,6 +298,8 @@ for _, row in ipairs {
   { name = "ssl_certificates_location", kind = M.text(1, 4096), default = "." },
   { name = "ssl_certificate_attributes", kind = M.table, default = {} },
   { name = "request_ssl_certificate", kind = M.text(1, 4096) },
+  { name = "renew", kind = M.boolean, default = true },
+  { name = "revocation_interval", kind = M.seconds(0.1, 86400) }, -- default: the CA is asked when renewing
 } do
   M.node[#M.node + 1] = row
 end

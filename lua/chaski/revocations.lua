@@ -125,7 +125,9 @@ local function give(node, known, edge, numbers)
   if #newer > 0 then send(node, edge, { lists = newer }) end
 end
 
-local function give_all(node, known, but)
+--- What is new goes to all neighbours but the one it came from.
+function M.give_all(node, but)
+  local known = core.node_state(node).secure.revocations
   for _, edge in ipairs(node.edges) do
     if edge ~= but then give(node, known, edge) end
   end
@@ -134,10 +136,10 @@ end
 -- --- taking ----------------------------------------------------------------------------------------------------------
 
 --- What is new also lasts: for the next start of an enrolled node.
-local function keep(secure)
-  local enrolled = secure.enrolled
-  if not enrolled then return end
-  local ok, err = files.replace(enrolled.crl, M.pem(secure.revocations, secure.roots))
+function M.keep(secure)
+  local enrolled, pem = secure.enrolled, M.pem(secure.revocations, secure.roots)
+  if not enrolled or pem == "" or files.read(enrolled.crl) == pem then return end
+  local ok, err = files.replace(enrolled.crl, pem)
   if not ok then core.log("warn", enrolled.id, ("the revocation lists could not be kept: %s"):format(tostring(err))) end
 end
 
@@ -153,8 +155,8 @@ function M.learn(node, texts, from)
     core.log("error", node.name, ("the new revocation lists cannot be used: %s"):format(tostring(err)))
     return false
   end
-  give_all(node, secure.revocations, from)
-  keep(secure)
+  M.give_all(node, from)
+  M.keep(secure)
   return true
 end
 

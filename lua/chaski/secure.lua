@@ -3,7 +3,6 @@
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local enrol = require "chaski.enrol"
-local files = require "chaski.files"
 local invites = require "chaski.invite"
 local options = require "chaski.options"
 local renewal = require "chaski.renewal"
@@ -74,7 +73,7 @@ local function set(node, given)
     apply = apply,
     adopt = M.adopt,
   }
-  revocations.take(secure.revocations, { client.crl, server.crl }, secure.roots)
+  local news = revocations.take(secure.revocations, { client.crl, server.crl }, secure.roots)
   local before = state.secure
   state.secure = secure
   local ok, err = apply(node)
@@ -84,6 +83,7 @@ local function set(node, given)
   end
   renewal.plan(secure)
   revocations.install(node)
+  if news then revocations.give_all(node) end
   return true
 end
 
@@ -94,7 +94,10 @@ function M.adopt(node, enrolled)
   local context, err =
     tls.context { certificate = enrolled.certificate, key = enrolled.key, ca = enrolled.ca, crl = enrolled.crl }
   if not context then return nil, err end
-  return set(node, { client = context, server = context, enrolled = enrolled })
+  local ok
+  ok, err = set(node, { client = context, server = context, enrolled = enrolled })
+  if ok then revocations.keep(core.node_state(node).secure) end -- what the mesh knew before the CA told us
+  return ok, err
 end
 
 -- --- options ---------------------------------------------------------------------------------------------------------
@@ -242,7 +245,5 @@ function M.status(node)
     revocations = { number = revocations.number(known), refused = known.refused, dropped = known.dropped },
   }
 end
-
-function M.read_roots(paths) return files.read(paths.ca) end
 
 return M

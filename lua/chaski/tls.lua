@@ -58,7 +58,14 @@ local function read_files(checked)
   return names
 end
 
+local given_to = setmetatable({}, { __mode = "k" }) -- context -> the texts of its roots and lists
+
 local M = { pki = core.pki }
+
+--- The PEM texts that a context was made of: { ca =, crl = }, "" for what was not given. context nil: both are "".
+---@param context chaski.tls.context?
+---@return { ca: string, crl: string }
+function M.sources(context) return given_to[context] or { ca = "", crl = "" } end
 
 --- What a node shows of itself and what it asks of its peers, for the options tls, ssl_context_client and
 --- ssl_context_server of nodes. All is read and checked at once; nil, err when it does not fit together, is not valid
@@ -71,7 +78,10 @@ function M.context(given)
   if not names then return nil, err end
   local context
   context, err = core.tls_context(checked)
-  if context then return context end
+  if context then
+    given_to[context] = { ca = checked.ca or "", crl = checked.crl or "" }
+    return context
+  end
   local from = #names > 0 and (" (%s)"):format(table.concat(names, ", ")) or ""
   return nil, core.new_error(err.code, ("chaski.tls.context: %s%s"):format(err, from))
 end

@@ -196,9 +196,9 @@ static void at_the_hard_mark_disconnect_cuts_the_slow_one_off(void **state) {
   assert_in_range(n, HARD / PIECE / 2, HARD / PIECE + 16);
   rig_pass(SECOND);
   assert_int_equal(quick->messages, n);
-  assert_int_equal(a->undelivered, 1);
-  assert_int_equal(a->undelivered_reason, CHASKI_ESLOW);
-  assert_true(chaski_node_counters(a->node)->lost > HARD / PIECE / 2);
+  uint64_t lost = chaski_node_counters(a->node)->lost;
+  assert_true(lost > HARD / PIECE / 2);
+  assert_in_range(a->undelivered, lost, lost + 1); /* and the one that was too much; what has gone in part is unknown */
 }
 
 static void at_the_hard_mark_drop_new_keeps_the_edge_and_says_what_is_lost(void **state) {

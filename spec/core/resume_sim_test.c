@@ -33,12 +33,12 @@ static struct { size_t from, to; } pair[PAIRS_MAX];
 static struct hop {
   size_t from, to;
   unsigned birth; /* of the sender */
-  bool accepted, got, noticed;
+  uint64_t edge;  /* the sender's */
+  size_t before;  /* number + 1 of the frame accepted before it for this edge */
+  bool accepted, got, passed, noticed;
 } hops[HOPS_MAX];
 static size_t hop_count;
-static size_t last_hop[NODES_MAX][NODES_MAX]; /* [to][from]: number + 1 of the last that came */
-static size_t sent_hop[NODES_MAX][NODES_MAX]; /* [to][from]: the same of the last that was accepted */
-static size_t before[HOPS_MAX];               /* the one accepted before it for the same edge */
+static size_t last_hop[NODES_MAX][NODES_MAX]; /* [to][from]: number + 1 of the last that was accepted */
 
 static struct news {
   size_t from;
@@ -107,19 +107,23 @@ static void on_message(struct peer *p, chaski_edge *edge, const chaski_message *
   last_news[i][j][news[k].from] = m->seq + 1;
 }
 
+/* What was accepted before it for the same edge is not to come after it any more. */
+static void pass_over(const struct hop *h) {
+  for (size_t k = h->before; k && !hops[k - 1].got && !hops[k - 1].passed; k = hops[k - 1].before) {
+    CHECK(harsh);
+    hops[k - 1].passed = true;
+  }
+}
+
 static void on_command(void *user, void *handler, chaski_edge *edge, const chaski_message *m) {
   size_t i = index_of(user);
   (void)handler;
   CHECK(m->origin == HOP_ORIGIN && m->seq < hop_count);
   struct hop *h = &hops[m->seq];
-  if (getenv("DBG") ) fprintf(stderr, "frame %zu from %zu to %zu: got %d accepted %d neighbour %zu birth %u\n", (size_t)m->seq, h->from, h->to, h->got, h->accepted, neighbour(edge), h->birth);
   CHECK(h->to == i && h->from == neighbour(edge));
-  CHECK(h->accepted);
-  CHECK(!h->got);
+  CHECK(h->accepted && !h->got && !h->passed);
   h->got = true;
-  CHECK(last_hop[i][h->from] < m->seq + 1);
-  if (!harsh) CHECK(last_hop[i][h->from] == before[m->seq]);
-  last_hop[i][h->from] = (size_t)m->seq + 1;
+  pass_over(h);
 }
 
 static void on_undelivered(void *user, chaski_edge *edge, const chaski_message *m, int reason) {
@@ -194,7 +198,6 @@ static void end_life(size_t i) {
   chaski_node_destroy(&at(i)->node);
   births[i]++;
   for (size_t k = 0; k < news_count; k++) news[k].seen[i] = 0;
-  for (size_t j = 0; j < nodes; j++) last_hop[i][j] = sent_hop[j][i] = 0;
 }
 
 static void revive(void) {
@@ -287,13 +290,12 @@ static void send_hop(size_t i, size_t j) {
   e.seq = hop_count;
   size_t head = chaski_message_write_head(scratch, &e, len);
   memcpy(scratch + head, data, len);
-  if (getenv("DBG")) fprintf(stderr, "frame %zu from %zu to %zu sent%s\n", hop_count, i, j, chaski_edge_suspended(edge) ? ", suspended":"");
-  hops[hop_count] = (struct hop){.from = i, .to = j, .birth = births[i]};
-  before[hop_count] = sent_hop[j][i];
   struct hop *h = &hops[hop_count++];
+  *h = (struct hop){.from = i, .to = j, .birth = births[i], .edge = chaski_edge_number(edge)};
+  if (last_hop[j][i] && hops[last_hop[j][i] - 1].edge == h->edge) h->before = last_hop[j][i];
   h->accepted =
       chaski_node_write_data(at(i)->node, chaski_slice_of(scratch, head + len), &edge, 1, NULL, 0) == CHASKI_OK;
-  if (h->accepted) sent_hop[j][i] = hop_count;
+  if (h->accepted) last_hop[j][i] = hop_count;
 }
 
 static bool publish(size_t i) {
@@ -535,7 +537,6 @@ static void forget(void) {
   hop_count = news_count = 0;
   memset(births, 0, sizeof births);
   memset(last_hop, 0, sizeof last_hop);
-  memset(sent_hop, 0, sizeof sent_hop);
   memset(last_news, 0, sizeof last_news);
 }
 

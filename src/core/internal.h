@@ -299,12 +299,13 @@ bool chaski__session_same(const chaski_edge *edge, const chaski__link *link); /*
 bool chaski__session_may_resume(chaski_edge *edge, const chaski__link *link); /* and is suspended for it */
 void chaski__session_answer(chaski__link *link, const chaski_edge *old, chaski__buf *b); /* likewise */
 void chaski__session_answered(chaski__link *link, chaski_slice raw);
-int chaski__session_start(chaski__link *link);                      /* CHASKI_OK (also when there is none), ENOMEM */
-int chaski__session_resume(chaski__link *link, chaski__link *from); /* CHASKI_OK, EPROTOCOL, ENOMEM */
-int chaski__session_move(chaski__link *from, chaski__link *to);     /* of a place without a session; OK, ENOMEM */
-bool chaski__session_await(chaski__link *link);                     /* the peer goes on over another connection */
-bool chaski__session_park(chaski__link *link, int reason);          /* the edge lives on, and may even so be gone */
-void chaski__session_end(chaski__link *link);                       /* what is kept is reported as lost */
+int chaski__session_start(chaski__link *link);                         /* CHASKI_OK (also when there is none), ENOMEM */
+int chaski__session_resume(chaski__link *link, chaski__link *from);    /* CHASKI_OK, EPROTOCOL, ENOMEM */
+int chaski__session_move(chaski__link *from, chaski__link *to);        /* of a place without a session; OK, ENOMEM */
+bool chaski__session_await(chaski__link *link);                        /* the peer goes on over another connection */
+bool chaski__session_park(chaski__link *link, int reason);             /* the edge lives on, and may even so be gone */
+void chaski__session_end(chaski__link *link);                          /* what is kept is reported as lost */
+void chaski__lose_frames(chaski__link *link, const chaski__outbox *o); /* count and report them */
 bool chaski__session_sent(chaski__link *link, const chaski__span *frame); /* false: out of memory */
 void chaski__session_received(chaski__link *link, size_t bytes);
 void chaski__session_ack(chaski__link *link);

@@ -312,7 +312,7 @@ void chaski__link_set_live(chaski__link *link) {
 
 /* --- the end ------------------------------------------------------------------------------------------------ */
 static void account_lost(chaski__link *link) {
-  if (!link->sessioned) link->node->counters.lost += link->out.frames;
+  if (!link->sessioned) chaski__lose_frames(link, &link->out);
   chaski__session_end(link);
 }
 

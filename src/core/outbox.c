@@ -166,7 +166,7 @@ void chaski__outbox_each(const chaski__outbox *o, void (*fn)(void *ctx, chaski_s
   for (uint32_t i = 0; i < o->count; i++) {
     const chaski__span *s = &o->spans[o->head + i];
     const uint8_t *bytes = chaski__span_bytes(s);
-    for (size_t at = 0, len; at < s->len; at += len)
+    for (size_t at = i ? 0 : o->front_rest, len; at < s->len; at += len)
       fn(ctx, chaski_slice_of(bytes + at, len = frame_length(bytes + at)));
   }
 }

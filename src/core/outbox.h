@@ -39,7 +39,7 @@ void chaski__outbox_consume(chaski__outbox *o, chaski__arena *a, size_t n);
 void chaski__outbox_drop_frames(chaski__outbox *o, chaski__arena *a, uint64_t n);
 /* Append all that `from` holds (references are taken). false: out of memory, a part may have been appended. */
 bool chaski__outbox_copy(chaski__outbox *o, const chaski__outbox *from);
-/* Call fn for each whole frame from the front on. */
+/* Call fn for each frame of which nothing has gone yet, from the front on. */
 void chaski__outbox_each(const chaski__outbox *o, void (*fn)(void *ctx, chaski_slice frame), void *ctx);
 
 #endif

@@ -114,26 +114,23 @@ bool chaski__session_low(const chaski__session *s) {
 }
 
 /* --- a session's life --------------------------------------------------------------------------------------- */
-typedef struct loss {
-  chaski__link *link;
-  uint64_t frames;
-} loss;
-
 static void report_lost(void *ctx, chaski_slice frame) {
-  loss *l = ctx;
+  const chaski__link *link = ctx;
   chaski_message m;
   const char *why;
-  l->frames++;
-  if (chaski_message_read_bytes(frame, &m, &why) == CHASKI_OK)
-    chaski__undelivered(l->link->node, l->link->edge, m.topic, m.uuid, CHASKI_ELOST);
+  if (chaski_message_read_bytes(frame, &m, &why) == CHASKI_OK && !chaski__is_protocol_command(m.command))
+    chaski__undelivered(link->node, link->edge, m.topic, m.uuid, CHASKI_ELOST);
+}
+
+void chaski__lose_frames(chaski__link *link, const chaski__outbox *o) {
+  chaski__outbox_each(o, report_lost, link);
+  link->node->counters.lost += o->frames;
 }
 
 void chaski__session_end(chaski__link *link) {
   chaski__session *s = link->session;
   if (!s) return;
-  loss l = {.link = link};
-  chaski__outbox_each(&s->kept, report_lost, &l);
-  link->node->counters.lost += l.frames;
+  chaski__lose_frames(link, &s->kept);
   chaski_timer_stop(link->loop, &s->ack_timer);
   chaski__outbox_free(&s->kept, &link->loop->arena);
   chaski__free(s);

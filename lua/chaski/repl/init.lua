@@ -59,6 +59,7 @@ local function trace(err)
   if text:find "interrupted$" then return "interrupted" end
   local kept, functions = {}, 0
   for line in debug.traceback("", 2):gmatch "[^\n]+" do
+    if line:find "^%s+%[C%]: in function 'xpcall'" then break end -- ours, unless it is the line's
     kept[#kept + 1] = line
     if line:find "^%s+stdin:%d+: in main chunk" then break end
     if not line:find "^%s+%[C%]" then functions = functions + 1 end
@@ -105,6 +106,7 @@ local function evaluate(fn)
     else
       complain((...))
     end
+    io.stdout:flush()
     return ok
   end
   return report(run(fn))
