@@ -114,6 +114,12 @@ local function dial_back(node, address, given)
   return edge, err
 end
 
+--- The edge is wanted, whoever else asked for it (see status.lua).
+local function want(node, edge, err)
+  if edge then core.node_state(node).only_asked[edge.number] = nil end
+  return edge, err
+end
+
 --- Is there a topic that a discovery would search?
 local function has_unpaired(node)
   for _, topic in ipairs(node.subscriptions) do
@@ -134,10 +140,10 @@ function methods:connect(address, given, more)
   if math.type(given) == "integer" then
     address, given = joined(address, given), more
   end
-  if given == nil then return core.connect(self, address) end
+  if given == nil then return want(self, core.connect(self, address)) end
   given = options.check("node:connect", connect_schema, given)
-  if given.paired or given.report then return dial_back(self, address, given) end
-  local edge, err = core.connect(self, address, { timeout = given.timeout })
+  if given.paired or given.report then return want(self, dial_back(self, address, given)) end
+  local edge, err = want(self, core.connect(self, address, { timeout = given.timeout }))
   if not edge or not given.discovery or not has_unpaired(self) then return edge, err end
   local searched
   searched, err = self:discovery { node = edge, on_pair = "disconnect", timeout = given.discovery_timeout }

@@ -43,6 +43,7 @@ local chaski = {
   random = core.random,
   sim = require "chaski.sim",
   uuid = core.uuid,
+  lines = require "chaski.lines",
   now = core.now,
   address = core.address,
   get_free_port = ports.get_free_port,

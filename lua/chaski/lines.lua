@@ -1,5 +1,5 @@
--- lines.lua: chaski.lines(): standard input line by line, on the loop: who waits for a line is a task, and the rest goes
--- on meanwhile. For terminals, pipes, sockets and files; reads ahead no further than a chunk.
+-- lines.lua: chaski.lines(): standard input line by line, on the loop: who waits for a line is a task, and the rest
+-- goes on meanwhile. For terminals, pipes, sockets and files; reads ahead no further than a chunk.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local uv = require "luv"
@@ -75,6 +75,22 @@ local function take(self)
   return rest
 end
 
+--- Wait for more, or the end.
+local function wait(self, timeout)
+  if self.waiter then error("lines: another task reads", 3) end
+  self.waiter = core.waiter "lines:read"
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      self.waiter = nil
+    end,
+  })
+  if not self.reading then
+    self.reading = true
+    self:start()
+  end
+  return core.park(timeout)
+end
+
 --- The next line without its end. nil at the end of the input; nil, err when it cannot be read, or after `timeout`
 --- seconds (code "timeout"). One task at a time.
 ---@param timeout number?
@@ -82,23 +98,25 @@ end
 function Lines:read(timeout)
   local line = take(self)
   while not line and not self.ended do
-    if self.waiter then error("lines:read: another task reads", 2) end
-    self.waiter = core.waiter "lines:read"
-    local _ <close> = setmetatable({}, {
-      __close = function()
-        self.waiter = nil
-      end,
-    })
-    if not self.reading then
-      self.reading = true
-      self:start()
-    end
-    local woken, err = core.park(timeout)
-    if not woken then return nil, err end
+    local more, err = wait(self, timeout)
+    if not more then return nil, err end
     line = take(self)
   end
   if line or not self.error then return line end
   return nil, core.new_error("io", "lines:read: " .. tostring(self.error))
+end
+
+--- All that is left, as it is. nil, err when it cannot be read.
+---@return string?, chaski.error?
+function Lines:read_all()
+  local parts = {}
+  repeat
+    parts[#parts + 1] = self.buffer:sub(self.from)
+    self.buffer, self.from = "", 1
+    local more = not self.ended and wait(self)
+  until not more
+  if self.error then return nil, core.new_error("io", "lines:read_all: " .. tostring(self.error)) end
+  return table.concat(parts)
 end
 
 --- As an iterator.

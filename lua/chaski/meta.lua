@@ -33,12 +33,15 @@
 ---@field limits table<string, number>? seconds, bytes and counts: see the status for their names
 ---@field discovery chaski.discovery.policy|string|nil a policy, or the module that is one
 ---@field status_extra (fun(node: chaski.node): table)? pairs added to every status
----@field tls chaski.tls.context? both of the next two
----@field ssl_context_client chaski.tls.context?
----@field ssl_context_server chaski.tls.context?
----@field ssl_certificates_location string? folder; default "."
----@field ssl_certificate_attributes table?
----@field request_ssl_certificate string?
+---@field introspect boolean? serve "chaski.edges": who it is, its edges and counters, to whoever asks; default false
+---@field tls chaski.tls.context? both of the next two: with them all edges are of mutual TLS, and there are no datagrams
+---@field ssl_context_client chaski.tls.context? what it dials with
+---@field ssl_context_server chaski.tls.context? what it accepts with; both must name the same node
+---@field ssl_certificates_location string? folder of the files that enrolling makes; default "."
+---@field ssl_certificate_attributes { C: string?, ST: string?, L: string?, O: string?, OU: string? }|nil
+---@field request_ssl_certificate string? an enrolment string: get a certificate before running (suspends), or use files
+---@field renew boolean? renew what was got so, in time; default true
+---@field revocation_interval number? seconds between questions to the CA for revocations; default: when renewing
 
 ---@alias chaski.inbox_overflow "drop_new"|"drop_old"|"disconnect"|"block"
 ---@alias chaski.reconnect_policy fun(node: chaski.node, edge: chaski.edge, attempt: integer, last: number?): number?
@@ -62,7 +65,7 @@
 ---| "malformed_data" # (message, err, edge or nil)
 ---| "handler_error" # (err, where)
 ---| "forbidden" # (edge, right, topic): the peer has refused something of ours
----| "certificate" # of the node's own certificate
+---| "certificate" # (what, info) of its own: "renewed", "renewal_failed" (info.err), "expiring" (info.left), "expired"
 ---| "datagram" # (message, ip, port)
 ---| "udp_open" # ()
 ---| "udp_closed" # ()
@@ -110,6 +113,19 @@ function node:run() end
 ---@return true
 function node:stop(options) end
 
+--- Get a certificate with an enrolment string, or use the files there are for whom it is for, and go on over TLS: the
+--- node, which must have no edges, stops and runs again at the same port under the certificate's name. Suspends. After a
+--- failure a node that was in clear does not run.
+---@param text string
+---@param options { timeout: number? }? seconds; default 10
+---@return true?, chaski.error?
+function node:request_ssl_certificate(text, options) end
+
+--- Ask the CA for its revocation lists now, and tell the mesh what is new.
+---@param options { address: string?, timeout: number? }? of the CA, for a node that was not enrolled by it; seconds
+---@return integer? number of the newest list, chaski.error?
+function node:refresh_revocations(options) end
+
 ---@class chaski.connect_options
 ---@field timeout number? seconds; default: the limit connect_timeout
 ---@field paired string? a dial-back: a report_paired of this topic goes first
@@ -117,7 +133,7 @@ function node:stop(options) end
 ---@field discovery boolean? then search a peer for each topic that is not paired, and leave this one when one is found
 ---@field discovery_timeout number? seconds; default 10
 
---- Suspends until the handshake is complete.
+--- Suspends until the peer counts the edge too (it has answered a ping). A dial-back does not wait for that.
 ---@param address string|chaski.node "host:port", "Name@host:port"; or an ip, with the port apart
 ---@param options chaski.connect_options?
 ---@return chaski.edge?, chaski.error?
@@ -132,7 +148,7 @@ function node:close_connection(edge, port) end
 ---@param topics string|string[]
 ---@param handler chaski.handler?
 ---@param options chaski.subscribe_options?
----@return chaski.subscription
+---@return chaski.subscription?, chaski.error? nil when its certificate does not allow it: code "forbidden"
 function node:subscribe(topics, handler, options) end
 
 --- Remove every subscription to these topics.
@@ -421,6 +437,21 @@ function task:join(timeout) end
 --- Raises an error with code "cancelled" where the task waits.
 function task:cancel() end
 
+---@class chaski.lines `for line in chaski.lines() do ... end`: standard input, while other tasks go on.
+local lines = {}
+
+--- The next line without its end; nil at the end of the input.
+---@param timeout number? seconds
+---@return string?, chaski.error?
+function lines:read(timeout) end
+
+--- All that is left.
+---@return string?, chaski.error?
+function lines:read_all() end
+
+--- Read no more.
+function lines:close() end
+
 ---@class chaski.timestamp Can be compared. tostring() is as ISO 8601 has it.
 ---@field sec integer since 1970-01-01 UTC
 ---@field nsec integer 0..999999999
@@ -464,5 +495,6 @@ function timestamp:seconds() end
 ---@field random (fun(): number)|(fun(low: integer, high: integer?): integer) as math.random; repeats in a simulation
 ---@field uuid fun(): string a random one
 ---@field now fun(): number monotonic seconds
+---@field lines fun(fd: integer?): chaski.lines of standard input, or of an open file
 ---@field address fun(text: string): { name: string?, host: string, port: integer }?, chaski.error?
 ---@field messages_pool fun(maxsize: integer?): chaski.messages_pool default 8192

@@ -20,6 +20,13 @@ function context:may(right, topic) end
 ---@return chaski.tls.context?, chaski.error?
 function context:with_crl(crl) end
 
+---@class chaski.certificate_info What listeners of the event "certificate" get.
+---@field not_after integer seconds since 1970: of the new certificate when it is renewed
+---@field serial string? of the new one
+---@field left number? seconds, of one that is expiring
+---@field err chaski.error? why it could not be renewed
+---@field again number? seconds until the next try
+
 ---@class chaski.pki.key A private key; closed by <close>.
 local key = {}
 

@@ -3,6 +3,7 @@
 local core = require "chaski.core"
 local options = require "chaski.options"
 local discovery = require "chaski.discovery"
+local introspect = require "chaski.introspect"
 local reconnect = require "chaski.reconnect"
 local requests = require "chaski.requests"
 local secure = require "chaski.secure"
@@ -94,6 +95,7 @@ local function new(given)
   if checked.reconnections > 0 then reconnect.install(node, checked.reconnect, 3) end
   requests.install(node)
   status.install(node)
+  if checked.introspect then introspect.install(node) end
   discovery.install(node, checked.discovery)
   if #checked.subscriptions > 0 then
     ok, err = node:subscribe(checked.subscriptions)

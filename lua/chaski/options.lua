@@ -281,6 +281,7 @@ M.node = {
   { name = "reconnect", kind = M.either(M.func, M.either(M.table, M.no)), default = {} },
   { name = "strings", kind = M.one_of("auto", "str", "bin"), default = "auto" },
   { name = "status_extra", kind = M.func },
+  { name = "introspect", kind = M.boolean, default = false },
   { name = "discovery", kind = M.either(M.table, M.text(1, 256)), default = "chaski.discovery.walk" },
 }
 

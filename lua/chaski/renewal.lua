@@ -10,7 +10,7 @@ local DAY = 86400
 local RENEW, SPREAD = 2 / 3, 0.1 -- of the life; not all nodes at the same moment
 local PAUSE, PAUSE_MAX = 60, 3600 -- seconds after a failure, doubling; of a life of a day, less of a shorter one
 local PAUSE_LEAST = 0.1 -- seconds
-local LOOK, LOOK_LEAST, LOOKS = 5, 0.05, 100 -- seconds between looks, so many in a life
+local LOOK, LOOK_LEAST, LOOKS = 10, 0.05, 100 -- seconds between looks, so many in a life
 local EDGE_PART, EDGE_SPREAD = 0.7, 0.1 -- of what a connection has left, after which it is made anew
 local TIMEOUT = 10 -- seconds for a talk with the CA
 
@@ -51,7 +51,11 @@ end
 
 local function renew(node, secure)
   secure.renewing = true
-  local _ <close> = setmetatable({}, { __close = function() secure.renewing = false end })
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      secure.renewing = false
+    end,
+  })
   local enrolled, err = adopt(node, secure)
   if enrolled then
     core.log("info", node.name, ("the certificate is renewed: %s"):format(enrolled.serial))
@@ -83,7 +87,11 @@ local function tell(node, secure, now)
   if not stage or order[stage] <= (order[secure.told] or 0) then return end
   secure.told = stage
   local what, left = stage == "expired" and stage or "expiring", math.max(0, not_after - now)
-  core.log(stage == "third" and "info" or "warn", node.name, ("the certificate is %s: %d s left"):format(what, left // 1))
+  core.log(
+    stage == "third" and "info" or "warn",
+    node.name,
+    ("the certificate is %s: %d s left"):format(what, left // 1)
+  )
   core.emit(node, "certificate", what, { not_after = not_after, left = left })
 end
 
@@ -94,7 +102,7 @@ local function make_anew(node, edge)
   local address = edge.dialled_address
   if not core.edge_reconnect(edge) then
     if not edge.live or edge.suspended then return end
-    edge:close "certificate"
+    edge:close()
   end
   node:connect(address)
 end
@@ -126,7 +134,11 @@ end
 
 local function refresh(node, secure)
   secure.refreshing = true
-  local _ <close> = setmetatable({}, { __close = function() secure.refreshing = false end })
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      secure.refreshing = false
+    end,
+  })
   local number, err = node:refresh_revocations()
   if not number then core.log("info", node.name, "the CA was not asked for revocations: " .. tostring(err)) end
 end
@@ -146,7 +158,11 @@ local function turn(node, secure)
 end
 
 local function keep(node, state)
-  local _ <close> = setmetatable({}, { __close = function() state.kept = false end })
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      state.kept = false
+    end,
+  })
   while node.running and state.secure do
     turn(node, state.secure)
     core.sleep(math.min(state.secure.look, state.secure.interval or math.huge))

@@ -9,6 +9,7 @@ local enrol = require "chaski.enrol"
 local files = require "chaski.files"
 local limiter = require "chaski.limiter"
 local options = require "chaski.options"
+local pem = require "chaski.pem"
 local pki = core.pki
 
 local RATE, BURST = 5, 20 -- frames a second from one edge; each may hold lists, whose signatures are looked at
@@ -23,32 +24,30 @@ local M = {}
 ---@field dropped integer frames beyond the rate
 
 ---@return chaski.revocations
-function M.new() return { lists = {}, refused = 0, dropped = 0 } end
+function M.new()
+  return { lists = {}, refused = 0, dropped = 0 }
+end
 
 -- --- lists -----------------------------------------------------------------------------------------------------------
 
-local function each_list(pem)
-  return pem:gmatch "%-%-%-%-%-BEGIN X509 CRL%-%-%-%-%-.-%-%-%-%-%-END X509 CRL%-%-%-%-%-"
-end
-
-local function is_known(known, pem)
+local function is_known(known, text)
   for _, list in pairs(known.lists) do
-    if list.pem == pem then return true end
+    if list.pem == text then return true end
   end
   return false
 end
 
 --- Remember a list if it is signed by one of the roots and newer than what there is of that root.
-local function take_one(known, pem, roots)
-  if is_known(known, pem) then return false end
-  local info = pki.check_crl(pem, roots)
+local function take_one(known, text, roots)
+  if is_known(known, text) then return false end
+  local info = pki.check_crl(text, roots)
   if not info then
     known.refused = known.refused + 1
     return false
   end
   local before = known.lists[info.root_hash]
   if before and before.number >= info.number then return false end
-  known.lists[info.root_hash] = { number = info.number, pem = pem }
+  known.lists[info.root_hash] = { number = info.number, pem = text }
   return true
 end
 
@@ -60,10 +59,10 @@ end
 function M.take(known, texts, roots)
   local news, left = false, LISTS_MAX
   for _, text in ipairs(texts) do
-    for pem in each_list(text) do
+    for list in pem.each_crl(text) do
       if left == 0 then return news end
       left = left - 1
-      news = take_one(known, pem .. "\n", roots) or news
+      news = take_one(known, list, roots) or news
     end
   end
   return news
@@ -137,9 +136,9 @@ end
 
 --- What is new also lasts: for the next start of an enrolled node.
 function M.keep(secure)
-  local enrolled, pem = secure.enrolled, M.pem(secure.revocations, secure.roots)
-  if not enrolled or pem == "" or files.read(enrolled.crl) == pem then return end
-  local ok, err = files.replace(enrolled.crl, pem)
+  local enrolled, text = secure.enrolled, M.pem(secure.revocations, secure.roots)
+  if not enrolled or text == "" or files.read(enrolled.crl) == text then return end
+  local ok, err = files.replace(enrolled.crl, text)
   if not ok then core.log("warn", enrolled.id, ("the revocation lists could not be kept: %s"):format(tostring(err))) end
 end
 
@@ -151,10 +150,11 @@ function M.learn(node, texts, from)
   local secure = core.node_state(node).secure
   if not M.take(secure.revocations, texts, secure.roots) then return false end
   local ok, err = secure.apply(node)
-  if not ok then
+  if not ok and node.running then
     core.log("error", node.name, ("the new revocation lists cannot be used: %s"):format(tostring(err)))
     return false
   end
+  secure.stale = not ok -- it stops just now: when it runs again
   M.give_all(node, from)
   M.keep(secure)
   return true
@@ -212,10 +212,12 @@ function core.node_methods:refresh_revocations(given)
     return nil, core.new_error("no_address", where .. ": it is not known where the CA is, or whom to trust")
   end
   local from = { address = address, mesh = secure.mesh, ca = secure.roots }
-  local pem, err = enrol.revocations(from, { timeout = checked.timeout })
-  if not pem then return nil, err end
-  if core.node_state(self).secure ~= secure then return nil, core.new_error("stopped", where .. ": meanwhile changed") end
-  M.learn(self, { pem }, nil)
+  local text, err = enrol.revocations(from, { timeout = checked.timeout })
+  if not text then return nil, err end
+  if core.node_state(self).secure ~= secure then
+    return nil, core.new_error("stopped", where .. ": meanwhile changed")
+  end
+  M.learn(self, { text }, nil)
   return M.number(secure.revocations)
 end
 

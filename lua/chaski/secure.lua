@@ -26,6 +26,7 @@ local M = {}
 ---@field renew boolean
 ---@field interval number? seconds between questions to the CA
 ---@field revocations chaski.revocations
+---@field stale boolean? the core has not got the newest lists
 
 -- --- contexts --------------------------------------------------------------------------------------------------------
 
@@ -38,11 +39,10 @@ end
 --- Give the core the contexts with the newest lists: at once for new connections, and live edges are looked at again.
 local function apply(node)
   local secure = core.node_state(node).secure
-  local known, server, err = secure.revocations, nil, nil
-  local client
-  client, err = with_lists(secure.client, known, secure.client_roots)
+  local known = secure.revocations
+  local client, err = with_lists(secure.client, known, secure.client_roots)
   if err then return nil, err end
-  server = client
+  local server = client
   if secure.server ~= secure.client then
     server, err = with_lists(secure.server, known, secure.server_roots)
     if err then return nil, err end
@@ -50,7 +50,9 @@ local function apply(node)
   return core.set_tls(node, client, server)
 end
 
-local function join_roots(a, b) return a == b and a or a .. b end
+local function join_roots(a, b)
+  return a == b and a or a .. b
+end
 
 --- What the node is from now on: { client =, server =, enrolled = }.
 local function set(node, given)
@@ -145,7 +147,8 @@ local function check_subscriptions(node, enrolled)
   if not context then return nil, err end
   for _, topic in ipairs(node.subscriptions) do
     if not context:may("subscribe", topic) then
-      return nil, core.new_error("forbidden", ("the certificate of '%s' does not allow '%s'"):format(enrolled.id, topic))
+      return nil,
+        core.new_error("forbidden", ("the certificate of '%s' does not allow '%s'"):format(enrolled.id, topic))
     end
   end
   return true
@@ -186,7 +189,11 @@ end
 local function change(node, text, timeout)
   local state = core.node_state(node)
   state.changing = true
-  local _ <close> = setmetatable({}, { __close = function() state.changing = false end })
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      state.changing = false
+    end,
+  })
   local ran = node.running
   if ran then node:stop() end
   local ok, err = switch(node, text, timeout)
@@ -226,7 +233,14 @@ end
 function methods:run()
   local state = core.node_state(self)
   if state.changing then return nil, core.new_error("busy", "node:run: its certificates are being requested") end
-  local ok, err = run(self)
+  local ok, err = true, nil
+  if state.secure and state.secure.stale then
+    ok, err = apply(self)
+    state.secure.stale = not ok
+  end
+  if ok then
+    ok, err = run(self)
+  end
   if ok then renewal.keep(self) end
   return ok, err
 end

@@ -26,15 +26,16 @@ local function ask(node, question, data, timeout)
     data.pad = core.bin(("\0"):rep(PAD))
     return core.send_datagram(node, "status", data, ip, port)
   end
-  local edge, made, err = node:get_edge(ip, port), nil, nil
+  local edge, made = node:get_edge(ip, port), nil
   if not edge then
-    made, err = node:connect((ip:find ":" and "[%s]:%d" or "%s:%d"):format(ip, port), { timeout = timeout })
-    if not made then return nil, err end
+    local err
+    edge, err = core.connect(node, (ip:find ":" and "[%s]:%d" or "%s:%d"):format(ip, port), { timeout = timeout })
+    if not edge then return nil, err end
+    made = edge.dialled and edge or nil -- else the peer has dialled meanwhile, and wants it
+    if made then core.node_state(node).only_asked[made.number] = true end
   end
-  edge = edge or made
   question.ip, question.port = edge.ip, edge.port
-  local ok
-  ok, err = core.write(node, "status", data, { edge = edge })
+  local ok, err = core.write(node, "status", data, { edge = edge })
   return ok, ok and made or err
 end
 
@@ -56,7 +57,7 @@ function methods:request_status(ip, port, given)
   local _ <close> = setmetatable({}, {
     __close = function()
       pending[id], pending.count = nil, pending.count - 1
-      if made then self:close_connection(made) end
+      if made and core.node_state(self).only_asked[made.number] then made:close() end
     end,
   })
   local ok, result = ask(self, question, { id = id, topic = given.topic }, given.timeout)
@@ -153,6 +154,10 @@ local M = {}
 function M.install(node)
   local state = core.node_state(node)
   state.status_pending, state.searched, state.leaders = { count = 0 }, {}, {}
+  state.only_asked = {} -- numbers of edges that were made for a question, and for nothing else since
+  node:on("edge_closed", function(edge)
+    state.only_asked[edge.number] = nil
+  end)
   receive_over_edge(node)
   node:on("datagram", function(message, ip, port)
     local command = message.command

@@ -20,6 +20,46 @@ static void a_connect_makes_one_live_edge_on_each_side(void **state) {
   assert_int_equal(b->lives, 1);
 }
 
+static struct peer *acceptor;
+static struct dialled second;
+
+static void dial_again(struct peer *p, chaski_edge *edge) {
+  (void)edge;
+  assert_int_equal(rig_dial(p, acceptor, &second), CHASKI_OK);
+}
+
+static void a_connect_ends_when_the_acceptor_counts_the_edge_too(void **state) {
+  (void)state;
+  for (int keep_alive = 0; keep_alive < 2; keep_alive++) {
+    chaski_node_options o;
+    chaski_node_options_init(&o);
+    o.keep_alive = keep_alive;
+    struct peer *a = rig_node_with("a", &o);
+    acceptor = rig_node_with("b", &o);
+    a->on_live = dial_again;
+    chaski_edge *e = rig_connect(a, acceptor);
+    assert_int_equal(acceptor->lives, 1);
+    assert_int_equal(second.calls, 1); /* who dials an edge that is live here waits for the acceptor as well */
+    assert_ptr_equal(second.edge, e);
+    assert_int_equal(chaski_edge_latency(e)->samples, 1);
+    assert_float_equal(chaski_edge_latency(e)->latency, 1.0, 0.01);
+    assert_int_equal(rig_publish(acceptor, "t", 1), CHASKI_OK);
+  }
+}
+
+static void who_connects_through_a_relay_is_reached_by_who_connected_before(void **state) {
+  (void)state;
+  chaski_node_options o;
+  chaski_node_options_init(&o);
+  o.propagation = true;
+  struct peer *relay = rig_node_with("relay", &o), *a = rig_node("a"), *b = rig_node("b");
+  rig_subscribe(b, "t");
+  rig_connect(a, relay);
+  rig_connect(b, relay);
+  assert_int_equal(rig_publish(a, "t", 1), CHASKI_OK);
+  rig_run(rig_got_message, b, SECOND);
+}
+
 static void a_message_reaches_who_subscribed_and_not_its_origin(void **state) {
   (void)state;
   struct peer *a = rig_node("a"), *b = rig_node("b");
@@ -395,6 +435,8 @@ static void an_edge_that_is_held_outlives_its_node(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_connect_makes_one_live_edge_on_each_side),
+      TEST(a_connect_ends_when_the_acceptor_counts_the_edge_too),
+      TEST(who_connects_through_a_relay_is_reached_by_who_connected_before),
       TEST(a_message_reaches_who_subscribed_and_not_its_origin),
       TEST(what_nobody_wants_is_not_sent),
       TEST(a_later_subscription_is_told_and_a_removed_one_too),

@@ -72,12 +72,6 @@ describe("options", function()
     assert_ran(helper.run({}, { stdin = "print('in', arg[0] == arg[-1], ...)" }), "in\tfalse\n")
   end)
 
-  it_async("-i says that it is not there yet", function()
-    local process = helper.run { "-i" }
-    assert.matches("not available yet", process.err, 1, true)
-    assert.equal(1, process.code)
-  end)
-
   it_async("that are wrong get the usage on standard error and exit code 1", function()
     local wrong = {
       ["-x"] = "'-x' is an unrecognized option",

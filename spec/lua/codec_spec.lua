@@ -946,9 +946,11 @@ describe("codec", function()
       return value
     end
 
-    it("survive a round trip, two thousand of them", function()
+    local rounds = os.getenv "CHASKI_GC" and 100 or 2000 -- an aggressive collector is slow, and needs no luck
+
+    it("survive a round trip", function()
       math.randomseed(20261123)
-      for i = 1, 2000 do
+      for i = 1, rounds do
         local value = random_value(0)
         local sorted = { sort_keys = i % 2 == 0 }
         local wire = assert(pack(value, sorted))
@@ -959,7 +961,7 @@ describe("codec", function()
 
     it("with bytes changed are another value or malformed, nothing else", function()
       math.randomseed(7)
-      for _ = 1, 2000 do
+      for _ = 1, rounds do
         local wire = pack(random_value(0))
         local at = math.random(#wire)
         local value, err = unpack(wire:sub(1, at - 1) .. string.char(math.random(0, 255)) .. wire:sub(at + 1))

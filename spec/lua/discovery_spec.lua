@@ -125,7 +125,7 @@ describe("a discovery", function()
       assert(first:connect(root))
       local all = {}
       for i = 1, 6 do
-        local node = member("node " .. i, "s")
+        local node = member("node-" .. i, "s")
         all[i] = node
         assert(node:connect(root))
         local found, alone = assert(node:discovery { on_pair = "disconnect", timeout = 4 })

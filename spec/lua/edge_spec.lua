@@ -23,6 +23,44 @@ describe("connect", function()
   )
 
   it(
+    "ends when the other side counts the edge too, and its latency is known",
+    test(function()
+      for _ = 1, 50 do
+        local sensor, wall = nodes.node("sensor", { keep_alive = false }), nodes.node("wall", { subscriptions = "t" })
+        local edge = assert(wall:connect(sensor))
+        assert.equal(1, #sensor.edges)
+        assert(sensor:publish("t", 1))
+        assert.is_true(edge.latency > 0)
+        sensor:stop()
+        wall:stop()
+      end
+    end)
+  )
+
+  it(
+    "makes who connects to a relay reachable for who has connected before",
+    test(function()
+      local got = 0
+      for round = 1, 50 do
+        local relay = nodes.node("relay", { message_propagation = true })
+        local a, b = nodes.node "a", nodes.node "b"
+        b:subscribe("t", function(message)
+          got = got + message.data
+        end)
+        assert(a:connect(relay))
+        assert(b:connect(relay))
+        assert(a:publish("t", 1))
+        helper.eventually(function()
+          return got == round
+        end, "the message is there")
+        for _, node in ipairs { a, b, relay } do
+          node:stop()
+        end
+      end
+    end)
+  )
+
+  it(
     "gives nil and an error that says what and where",
     test(function()
       local a = nodes.node "a"

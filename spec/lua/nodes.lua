@@ -24,10 +24,24 @@ function M.test(body, timeout)
   end, timeout)
 end
 
+local contexts, root = {}, nil
+
+--- The certificate of a node of this name, from a root of this run's.
+local function context_of(name)
+  local rig = require "spec.lua.tls_rig"
+  root = root or rig.root()
+  contexts[name] = contexts[name] or rig.context(root, name)
+  return contexts[name]
+end
+
+--- Whether the nodes of M.node talk over TLS: with CHASKI_TLS in the environment, for specs that hold either way.
+M.secure = os.getenv "CHASKI_TLS" ~= nil
+
 --- A running node on an ephemeral port of loopback.
 function M.node(name, options)
   options = options or {}
   options.name = name
+  if M.secure then options.tls = context_of(name) end
   options.reconnect = options.reconnect or false
   return assert(chaski.node(options))
 end

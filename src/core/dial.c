@@ -18,6 +18,34 @@ void chaski__dials_end(chaski_edge *edge, int status, chaski_edge *live, const c
   chaski_edge_release(edge);
 }
 
+/* A dial-back has done its work when its report is there, which may well be what ends the edge. */
+static void end_reporting(chaski_edge *edge) {
+  chaski_dial *dial;
+  do {
+    DL_SEARCH_SCALAR(edge->dials, dial, reports, true);
+    if (dial) finish(dial, CHASKI_OK, edge, "");
+  } while (dial && edge->state == EDGE_LIVE);
+}
+
+static void ask(chaski_edge *edge) {
+  chaski__link *link = edge->link;
+  if (link->asked || (!link->dialled && !edge->dials)) return;
+  link->asked = true;
+  chaski_edge_ping(edge, 0, true, 0, NULL, NULL); /* if it cannot be sent, the dials end by their own timers */
+}
+
+void chaski__dials_confirm(chaski_edge *edge) {
+  if (edge->state != EDGE_LIVE || chaski_edge_suspended(edge)) return;
+  if (edge->link->confirmed) {
+    chaski__dials_end(edge, CHASKI_OK, edge, "");
+    return;
+  }
+  ask(edge);
+  chaski_edge_hold(edge);
+  end_reporting(edge);
+  chaski_edge_release(edge);
+}
+
 void chaski__dials_drop(chaski_edge *edge) {
   chaski_dial *dial;
   DL_FOREACH(edge->dials, dial) dial->done = NULL;
@@ -47,6 +75,7 @@ static void on_timer(chaski_timer *t) {
   chaski_edge *edge = dial->edge;
   chaski_edge_hold(edge);
   if (edge->state == EDGE_LIVE && !chaski_edge_suspended(edge)) {
+    if (!dial->reports) edge->link->confirmed = true; /* it answers no ping: who dials now need not wait again */
     finish(dial, CHASKI_OK, edge, "");
   } else {
     bool connected = edge->link && edge->link->state != LINK_DIALLING;
@@ -130,8 +159,11 @@ static int connect_to(chaski_node *node, const chaski_address *address, uint64_t
   if (r == CHASKI_OK && report) r = attach_report(edge, report);
   if (r != CHASKI_OK) return r;
   if (timeout == 0) timeout = node->limits.connect_timeout;
-  chaski_dial *dial = wait_for(edge, edge->state == EDGE_LIVE ? 0 : timeout, done, ctx);
+  bool there = edge->state == EDGE_LIVE && (report || edge->link->confirmed);
+  chaski_dial *dial = wait_for(edge, there ? 0 : timeout, done, ctx);
   if (out) *out = dial;
+  if (dial) dial->reports = report != NULL;
+  if (dial && edge->state == EDGE_LIVE) ask(edge);
   if (dial) return CHASKI_OK;
   if (fresh) give_up(edge);
   return CHASKI_ENOMEM;

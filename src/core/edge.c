@@ -293,7 +293,8 @@ bool chaski_edge_suspended(const chaski_edge *edge) {
 bool chaski_edge_session(const chaski_edge *edge, chaski_session_info *out) {
   const chaski__session *s = edge->link ? edge->link->session : NULL;
   if (!s) return false;
-  *out = (chaski_session_info){s->tx, s->acked, s->rx, s->kept.frames, s->kept.bytes, s->resumes};
+  *out = (chaski_session_info){0, s->tx, s->acked, s->rx, s->kept.frames, s->kept.bytes, s->resumes};
+  memcpy(&out->id, s->sid, sizeof out->id);
   return true;
 }
 

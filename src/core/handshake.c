@@ -189,8 +189,7 @@ static void lose(chaski__link *link, chaski_edge *winner) {
   chaski_edge_hold(winner);
   link->edge = winner;
   chaski_edge_release(edge);
-  bool there = winner->state == EDGE_LIVE && !chaski_edge_suspended(winner);
-  if (there) chaski__dials_end(winner, CHASKI_OK, winner, "");
+  chaski__dials_confirm(winner);
 }
 
 /* Tells, so the node may be gone afterwards. */
@@ -268,7 +267,7 @@ static void go_on(chaski_edge *edge, chaski__link *link) {
   chaski__link_set_live(link);
   if (edge->protocol) chaski__send_subscriptions(node, edge);
   if (suspended && node->events.edge_resumed) node->events.edge_resumed(node->user, edge, lost);
-  if (edge->state == EDGE_LIVE) chaski__dials_end(edge, CHASKI_OK, edge, "");
+  chaski__dials_confirm(edge);
   if (edge->link == link) chaski__receive_report(link);
 }
 
@@ -300,7 +299,7 @@ static void maybe_live(chaski__link *link) {
   if (edge->protocol) chaski__send_subscriptions(link->node, edge);
   if (edge->forbidden) chaski__send_forbidden(link, CHASKI_RIGHT_SUBSCRIBE, chaski_slice_str(edge->forbidden));
   if (link->node->events.edge_live) link->node->events.edge_live(link->node->user, edge);
-  if (edge->state == EDGE_LIVE) chaski__dials_end(edge, CHASKI_OK, edge, "");
+  chaski__dials_confirm(edge);
   if (edge->link == link) chaski__receive_report(link);
 }
 
@@ -406,7 +405,7 @@ int chaski__handshake_start(chaski__link *link) {
   link->edge->report = (chaski__buf){0};
   if (report.len) chaski__send_command(there->link, "report_paired", &report);
   abandon(link, there);
-  chaski__dials_end(there, CHASKI_OK, there, "");
+  chaski__dials_confirm(there);
   return CHASKI_OK;
 }
 
@@ -551,6 +550,7 @@ void chaski__handshake_receive(chaski__link *link, const chaski_message *m) {
 
 /* --- subscriptions ------------------------------------------------------------------------------------------ */
 static void tell_subscriptions(chaski_node *node, chaski_edge *edge) {
+  if (chaski_edge_suspended(edge)) return; /* told when it goes on */
   chaski__buf b = {0};
   uint64_t most = node->limits.data_max;
   if (edge->frame_max && edge->frame_max < most) most = edge->frame_max;

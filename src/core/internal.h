@@ -86,6 +86,8 @@ struct chaski__link {
   bool dirty;     /* is in loop->dirty */
   bool sent_back; /* we answered the peer's handshake */
   bool got_back;  /* the peer answered ours */
+  bool asked;     /* live: a ping went out, whose pong will say that the peer counts the edge too */
+  bool confirmed; /* it came, or will not come */
   bool sessioned; /* it has, or had, a session: that counts the frames then */
   int failure;    /* noticed where no upcall may be made; acted on at the end of the turn */
   uint32_t pauses;
@@ -119,6 +121,7 @@ typedef struct chaski__ping {
 
 struct chaski_dial {
   chaski_edge *edge; /* held */
+  bool reports;      /* it takes a report_paired along: over as soon as the edge is live */
   void (*done)(void *ctx, int status, chaski_edge *edge, const char *detail);
   void *ctx;
   chaski_timer timer;
@@ -347,6 +350,8 @@ size_t chaski__edge_queued(const chaski_edge *edge);
 
 /* --- dial.c ------------------------------------------------------------------------------------------------- */
 void chaski__dials_end(chaski_edge *edge, int status, chaski_edge *live, const char *detail);
+/* The edge is live: its dials end well when its peer counts it too, which is known by a pong. */
+void chaski__dials_confirm(chaski_edge *edge);
 void chaski__dials_drop(chaski_edge *edge); /* silently */
 void chaski__dials_move(chaski_edge *from, chaski_edge *to);
 

@@ -239,10 +239,13 @@ void chaski__link_arm(chaski__link *link) {
     chaski_timer_start(link->loop, &link->tick, due > link->loop->now ? due - link->loop->now : 0);
 }
 
-static void keep_alive(chaski__link *link) {
-  const chaski_node *node = link->node;
-  uint64_t interval = node->limits.keep_alive_interval;
+static void plan_ping(chaski__link *link) {
+  uint64_t interval = link->node->limits.keep_alive_interval;
   link->ping_due = link->loop->now + interval + chaski__random64(link->loop) % (interval / 2 + 1);
+}
+
+static void keep_alive(chaski__link *link) {
+  plan_ping(link);
   chaski_edge_ping(link->edge, 0, true, 0, NULL, NULL);
 }
 
@@ -305,8 +308,11 @@ void chaski__link_set_live(chaski__link *link) {
   const chaski_node *node = link->node;
   link->state = LINK_LIVE;
   link->decoder.data_max = (uint32_t)node->limits.data_max;
-  link->ping_due = link->progress = link->loop->now;
-  if (node->keep_alive) keep_alive(link); /* the first latency, soon */
+  link->progress = link->loop->now;
+  if (node->keep_alive && !link->dialled)
+    keep_alive(link); /* the first latency, soon */
+  else
+    plan_ping(link); /* who has dialled pings at once in any case */
   chaski__link_arm(link);
 }
 

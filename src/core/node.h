@@ -192,7 +192,8 @@ int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topi
 int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *const *edges, size_t n,
                            chaski_edge *const *excluded, size_t n_excluded);
 /* Pass a received message on: its frame with the ttl counted down, to all edges that want it but `from` (may be NULL).
- * data NULL: unchanged; else this value instead. CHASKI_OK, or EXPIRED-like: ENOEDGE, EINVAL (ttl has run out), EFORBIDDEN, … */
+ * data NULL: unchanged; else this value instead. CHASKI_OK, or EXPIRED-like: ENOEDGE, EINVAL (ttl has run out),
+ * EFORBIDDEN, … */
 int chaski_node_propagate(chaski_node *node, const chaski_message *message, const chaski_edge *from,
                           const chaski_slice *data);
 
@@ -205,7 +206,8 @@ int chaski_node_send_datagram(chaski_node *node, chaski_slice command, chaski_sl
 
 /* --- edges -------------------------------------------------------------------------------------------------- */
 /* Dial. done is called exactly once, later: CHASKI_OK and the live edge (an edge that was live already, when the
- * address is a live peer's), or a code and NULL: EREFUSED, ERESOLVE, ETIMEOUT, ESELF, EPROTOCOL, EMALFORMED,
+ * address is a live peer's), which the peer counts too: it has answered a ping over it; from a peer that answers none,
+ * when the time is over. Or a code and NULL: EREFUSED, ERESOLVE, ETIMEOUT, ESELF, EPROTOCOL, EMALFORMED,
  * ECANCELLED, ESTOPPED, …. timeout ns to the completed handshake; 0: connect_timeout. Returns CHASKI_OK (and *out,
  * unless NULL, a handle to cancel with) or ESTOPPED, ENOMEM, EFILES, …: then done is not called. */
 typedef struct chaski_dial chaski_dial;
@@ -216,8 +218,9 @@ int chaski_node_connect(chaski_node *node, const chaski_address *address, uint64
  * cancel. */
 void chaski_dial_cancel(chaski_dial *dial);
 
-/* The same for a peer that we want to tell of: `report` (the data of a report_paired, one serialised map of at most 8
- * KiB) is sent before our handshake, or, on an edge that is live, at once. EINVAL, ETOOBIG. */
+/* The same for a peer that we want to tell of something, over as soon as the edge is live here: `report` (the data of a
+ * report_paired, one serialised map of at most 8 KiB) is sent before our handshake, or, on an edge that is live, at
+ * once. EINVAL, ETOOBIG. */
 int chaski_node_connect_reporting(chaski_node *node, const chaski_address *address, uint64_t timeout,
                                   chaski_slice report,
                                   void (*done)(void *ctx, int status, chaski_edge *edge, const char *detail), void *ctx,
@@ -251,6 +254,7 @@ bool chaski_edge_dialled(const chaski_edge *edge);   /* by this node */
 bool chaski_edge_suspended(const chaski_edge *edge); /* live, and without a connection at present */
 
 typedef struct chaski_session_info {
+  uint64_t id;                           /* the same at both ends */
   uint64_t sent, acknowledged, received; /* counted frames */
   uint64_t kept_frames, kept_bytes;      /* sent and not acknowledged */
   uint64_t resumes;

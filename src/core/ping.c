@@ -172,6 +172,10 @@ void chaski__pong_receive(chaski__link *link, const chaski_message *m) {
   if (link->loop->now < ping->sent) rtt_ms = 0;
   if (ping->latency_update) chaski_latency_sample(&edge->latency, rtt_ms);
   finish(ping, CHASKI_OK, rtt_ms);
+  if (edge->link == link && link->state == LINK_LIVE) {
+    link->confirmed = true; /* the peer has read what we sent before the ping: the end of the handshake */
+    chaski__dials_confirm(edge);
+  }
   bool changed = edge->told != told && edge->state == EDGE_LIVE;
   if (changed && link->node->events.edge_changed) link->node->events.edge_changed(link->node->user, edge);
 }

@@ -171,6 +171,7 @@ static uint32_t data_length(const uint8_t *frame) {
 
 static bool is_full(const chaski__link *link, size_t len) {
   if (link->session) return chaski__session_full(link->session, len);
+  if (link->state == LINK_PARKED && link->out.frames >= link->node->limits.resume_frames) return true;
   return link->out.bytes + len > link->node->limits.queue_hard;
 }
 

@@ -212,7 +212,6 @@ bool chaski__session_park(chaski__link *link, int reason) {
 /* `link` has the peer's word of what it got; what it did not get goes out again. */
 int chaski__session_resume(chaski__link *link, chaski__link *from) {
   chaski__session *s = from->session;
-  if (link->terms.rx < s->acked || link->terms.rx > s->tx) return CHASKI_EPROTOCOL;
   give(s, link);
   confirm(s, link->terms.rx);
   s->told = s->rx; /* our handshake said so */
@@ -301,9 +300,12 @@ static bool read_terms(chaski_slice raw, chaski__mp_field f[F_ALL]) {
   return chaski__mp_fields(raw, f, F_ALL, &key) == NULL && f[F_VERSION].value.u >= VERSION;
 }
 
-/* False too when more has come since we told what we have: then another connection has been quicker. */
+/* False too when more has come, or was acknowledged, since both sides told what they have: then another connection has
+ * been quicker. */
 bool chaski__session_may_resume(chaski_edge *edge, const chaski__link *link) {
-  if (!chaski__session_same(edge, link) || edge->link->session->rx != link->terms.told) return false;
+  if (!chaski__session_same(edge, link)) return false;
+  const chaski__session *s = edge->link->session;
+  if (s->rx != link->terms.told || link->terms.rx < s->acked || link->terms.rx > s->tx) return false;
   return edge->link->state == LINK_PARKED || chaski__session_park(edge->link, CHASKI_ELOST);
 }
 

@@ -18,8 +18,8 @@ void host_screen_end_line(void);
 /* --- terminal.c: a line editor on the loop --------------------------------------------------------------------------
  */
 typedef struct terminal_events {
-  void (*on_line)(const char *line); /* NULL: the end, Ctrl-D. Editing has ended */
-  void (*on_interrupt)(void);        /* Ctrl-C: from the loop, with no Lua running */
+  void (*on_line)(const char *line);                        /* NULL: the end, Ctrl-D. Editing has ended */
+  void (*on_interrupt)(void);                               /* Ctrl-C: from the loop, with no Lua running */
   char **(*complete)(const char *before, const char *word); /* as rl_attempted_completion_function; all malloc'ed */
 } terminal_events;
 

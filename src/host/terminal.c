@@ -16,8 +16,8 @@
 #include <unistd.h>
 #include <wchar.h>
 
-#define KEYS_MAX 65536    /* bytes that were typed, or pasted, and not handed on */
-#define KEY_WAIT 1000     /* ms for the rest of a key whose begin asked for more than was foreseen */
+#define KEYS_MAX 65536 /* bytes that were typed, or pasted, and not handed on */
+#define KEY_WAIT 1000  /* ms for the rest of a key whose begin asked for more than was foreseen */
 #define ESCAPE 0x1b
 #define NO_CHARACTER 0xfffd
 #define TAKEN_MAX 2 /* times Ctrl-C is left to a loop that does not come to it */
@@ -74,14 +74,24 @@ static bool has_key(void) {
   return here.at < here.size && key_length(here.keys + here.at, here.size - here.at) > 0;
 }
 
+/* What Ctrl-D leaves behind that was typed while a line ran: libedit would wait for more. */
+static void drop_nuls(size_t from) {
+  size_t to = from;
+  for (size_t i = from; i < here.size; i++)
+    if (here.keys[i] != '\0') here.keys[to++] = here.keys[i];
+  here.size = to;
+}
+
 /* False: the terminal is gone. */
 static bool read_keys(void) {
   if (here.at > 0) memmove(here.keys, here.keys + here.at, here.size - here.at);
   here.size -= here.at;
   here.at = 0;
   if (here.size == KEYS_MAX) here.size = 0; /* one key of 64 KiB is none */
+  size_t from = here.size;
   ssize_t n = read(here.fd, here.keys + here.size, KEYS_MAX - here.size);
   if (n > 0) here.size += (size_t)n;
+  drop_nuls(from);
   return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -218,6 +228,7 @@ void host_terminal_edit(const char *prompt) {
   host_screen_end_line();
   here.editing = true;
   rl_callback_handler_install(prompt, on_accepted);
+  rl_point = rl_end = 0; /* libedit tells after the first key */
   fflush(here.out);
   host_screen_shield(hide);
   uv_poll_start(&here.poll, UV_READABLE, on_keys);

@@ -76,7 +76,6 @@ static int get_ledger(lua_State *L) {
   COUNT(datagrams_in), COUNT(datagrams_out), COUNT(bad_datagrams);
 #undef COUNT
   set_count(L, "in_flight", chaski_node_in_flight(n->core));
-  set_count(L, "in_flight", chaski_node_in_flight(n->core));
   set_count(L, "malformed_data", n->malformed);
   set_count(L, "inbox_dropped", n->inbox_dropped);
   set_count(L, "abandoned", n->abandoned);

@@ -6,6 +6,7 @@ local core = require "chaski.core"
 local files = require "chaski.files"
 local invites = require "chaski.invite"
 local must = require("chaski.result").must
+local to_pem = require("chaski.pem").crl
 local pki = core.pki
 
 local DAY = 86400
@@ -219,13 +220,6 @@ end
 
 local function is_fresh(list, revision, now)
   return list and list.revision == revision and now < list.made + LIST_LIFE // 2 and now >= list.made - BACK
-end
-
-local function to_pem(der)
-  local text = pki.base64url(der):gsub("-", "+"):gsub("_", "/")
-  text = (text .. ("="):rep(-#text % 4)):gsub(("."):rep(64), "%0\n")
-  if text:sub(-1) ~= "\n" then text = text .. "\n" end
-  return "-----BEGIN X509 CRL-----\n" .. text .. "-----END X509 CRL-----\n"
 end
 
 --- The revocation lists of all roots, as PEM, and their number. New ones are made when something was revoked, or when

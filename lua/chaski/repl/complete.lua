@@ -1,10 +1,7 @@
 -- complete.lua: what can stand at the cursor of the interactive mode: keywords, globals, fields of tables, methods and
 -- fields of nodes and the like. Looks values up; calls nothing but the getters of our own objects.
 -- SPDX-License-Identifier: MIT
-local keywords = {
-  "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil", "not",
-  "or", "repeat", "return", "then", "true", "until", "while",
-}
+local keywords = require "chaski.repl.keywords"
 
 --- Methods and getters of a class of chaski.core are what its __index closes over.
 local function members_of(object)

@@ -1,5 +1,5 @@
--- repl/init.lua: the dialogue of the program's interactive mode: a line is read while the loop goes on, compiled, run as
--- a task of its own, and what it gives is printed. On a terminal with editing and history; from a pipe it reads to the
+-- init.lua: the dialogue of the program's interactive mode: a line is read while the loop goes on, compiled, run as a
+-- task of its own, and what it gives is printed. On a terminal with editing and history; from a pipe it reads to the
 -- end. SPDX-License-Identifier: MIT
 local complete = require "chaski.repl.complete"
 local core = require "chaski.core"

@@ -1,6 +1,8 @@
 -- show.lua: values as the interactive mode prints them: strings quoted, tables with sorted keys on one line or many,
 -- nodes and edges with what matters about them. Text is safe for a terminal. Changes nothing it looks at.
 -- SPDX-License-Identifier: MIT
+local keywords = require "chaski.repl.keywords"
+
 local WIDTH, DEPTH, ENTRIES, TEXT = 100, 6, 60, 2000 -- columns, tables in tables, entries of one, bytes of a string
 
 -- --- text ------------------------------------------------------------------------------------------------------------
@@ -28,13 +30,10 @@ local function plain(s)
   return safe(s, "[^\n\t\x20-\x7e\x80-\xff]")
 end
 
--- --- what a value is made of: pairs of label and value, in an order ---------------------------------------------------
+-- --- what a value is made of: pairs of label and value, in an order --------------------------------------------------
 
 local words = {}
-for word in
-  ("and break do else elseif end false for function goto if in local nil not or repeat return then true until while"):gmatch
-    "%a+"
-do
+for _, word in ipairs(keywords) do
   words[word] = true
 end
 
@@ -122,7 +121,7 @@ local function show_list(list, count, state, indent, head)
   state.depth = state.depth - 1
   if count > #parts then parts[#parts + 1] = ("… %d more"):format(count - #parts) end
   if #parts == 0 then return head .. "{}" end
-  if width <= WIDTH and not long then return head .. "{ " .. table.concat(parts, ", ") .. " }" end
+  if width <= state.width and not long then return head .. "{ " .. table.concat(parts, ", ") .. " }" end
   return head .. "{\n" .. inner .. table.concat(parts, ",\n" .. inner) .. "\n" .. indent .. "}"
 end
 
@@ -154,8 +153,9 @@ function show(value, state, indent)
 end
 
 ---@param value any
+---@param width number? columns that one line may have
 ---@return string
-return function(value)
-  local ok, text = pcall(show, value, { depth = 0, within = {} }, "")
+return function(value, width)
+  local ok, text = pcall(show, value, { depth = 0, within = {}, width = width or WIDTH }, "")
   return ok and text or by_tostring(value)
 end

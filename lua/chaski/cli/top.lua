@@ -1,0 +1,192 @@
+-- top.lua: chaski top: the edges and counters of a node, again and again: on a terminal a view that renews itself, in a
+-- pipe a table each interval. SPDX-License-Identifier: MIT
+local chaski = require "chaski"
+local data = require "chaski.cli.data"
+local session = require "chaski.cli.session"
+local status = require "chaski.cli.status"
+local uv = require "luv"
+
+local M = { summary = "Watch the edges and counters of a node." }
+
+M.epilog = [[
+The node needs the option introspect = true. Ends at Ctrl-C, or after -n tables.]]
+
+function M.define(command)
+  command
+    :option("--interval", "Time from one to the next; default 1s.")
+    :argname("TIME")
+    :convert(session.to_seconds)
+    :default "1s"
+  command:option("-n --count", "End after so many."):argname("COUNT"):convert(session.to_count(1))
+  session.add_timeout(command, "How long to wait for each answer; default 5s.", "5s")
+  session.add_json(command)
+  session.add_connection(command)
+end
+
+-- --- rates -----------------------------------------------------------------------------------------------------------
+
+local names = { "frames_in", "frames_out", "bytes_in", "bytes_out" }
+
+--- What an edge did a second since the last time; its own counters over its life tell nothing of now.
+local function rates_of(edge, last, seconds)
+  local rates = {}
+  for _, name in ipairs(names) do
+    local before = last and last[edge.number] and last[edge.number][name]
+    rates[name] = before and seconds > 0 and (edge.counters[name] - before) / seconds or 0
+  end
+  return rates
+end
+
+local counters = {
+  "published",
+  "delivered",
+  "relayed",
+  "duplicates",
+  "no_interest",
+  "dropped",
+  "lost",
+  "forbidden",
+  "malformed",
+}
+
+--- Adds to what the node told: rate of each edge, and of each counter.
+local function add_rates(told, last)
+  local seconds = last and told.uptime - last.uptime or 0
+  local by_number = {}
+  for _, edge in ipairs(last and last.edges or {}) do
+    by_number[edge.number] = edge.counters
+  end
+  for _, edge in ipairs(told.edges) do
+    edge.rates = rates_of(edge, by_number, seconds)
+  end
+  told.rates = {}
+  for _, name in ipairs(counters) do
+    local before = last and last.ledger[name]
+    told.rates[name] = before and seconds > 0 and ((told.ledger[name] or 0) - before) / seconds or 0
+  end
+end
+
+-- --- the table -------------------------------------------------------------------------------------------------------
+
+local function bytes(n)
+  for _, unit in ipairs { "B", "K", "M", "G" } do
+    if n < 10000 then return ("%.0f%s"):format(n, unit) end
+    n = n / 1024
+  end
+  return ("%.0fT"):format(n)
+end
+
+local function uptime(seconds)
+  local s = math.floor(seconds)
+  if s < 3600 then return ("%d:%02d"):format(s // 60, s % 60) end
+  return ("%d:%02d:%02d"):format(s // 3600, s // 60 % 60, s % 60)
+end
+
+local function ledger_line(told)
+  local parts = {}
+  for _, name in ipairs(counters) do
+    local total = told.ledger[name] or 0
+    if total > 0 or name == "published" or name == "delivered" then
+      parts[#parts + 1] = ("%s %d (%.0f/s)"):format(name, total, told.rates[name])
+    end
+  end
+  parts[#parts + 1] = ("in flight %d"):format(told.ledger.in_flight or 0)
+  return table.concat(parts, ", ")
+end
+
+local function edge_line(edge)
+  local r, state = edge.rates, edge.suspended and "suspended" or data.safe(table.concat(edge.subscriptions, " "))
+  return ("%-20.20s %9.3f %8.3f %8s %8.0f %8.0f %8s %8s  %s"):format(
+    data.safe(edge.name),
+    edge.latency,
+    edge.jitter,
+    bytes(edge.queued),
+    r.frames_in,
+    r.frames_out,
+    bytes(r.bytes_in),
+    bytes(r.bytes_out),
+    state
+  )
+end
+
+local heads = ("%-20s %9s %8s %8s %8s %8s %8s %8s  %s"):format(
+  "edge",
+  "ms",
+  "jitter",
+  "queued",
+  "in/s",
+  "out/s",
+  "B in/s",
+  "B out/s",
+  "topics"
+)
+
+local function lines_of(told)
+  local title, name = "%s at %s, up %s, %d edges%s", data.safe(told.name)
+  local lines = {
+    title:format(name, data.safe(told.address), uptime(told.uptime), #told.edges, told.tls and ", TLS" or ""),
+    ledger_line(told),
+    "",
+    heads,
+  }
+  table.sort(told.edges, function(a, b)
+    return a.rates.bytes_in + a.rates.bytes_out > b.rates.bytes_in + b.rates.bytes_out
+      or (a.rates.bytes_in + a.rates.bytes_out == b.rates.bytes_in + b.rates.bytes_out and a.number < b.number)
+  end)
+  for _, edge in ipairs(told.edges) do
+    lines[#lines + 1] = edge_line(edge)
+  end
+  return lines
+end
+
+-- --- where it goes ---------------------------------------------------------------------------------------------------
+
+--- As much as there is room for, each line cut, the rest of the screen empty.
+local function draw(lines)
+  local tty = assert(uv.new_tty(1, false))
+  local columns, rows = tty:get_winsize()
+  tty:close()
+  columns, rows = columns or 80, rows or 24
+  local parts = { "\27[H" }
+  for i = 1, math.min(#lines, rows - 1) do
+    local cut = utf8.offset(lines[i], columns + 1)
+    parts[#parts + 1] = (cut and lines[i]:sub(1, cut - 1) or lines[i]) .. "\27[K\n"
+  end
+  io.stdout:write(table.concat(parts), "\27[J")
+  io.stdout:flush()
+end
+
+local function shower(args)
+  if args.json then
+    return function(told)
+      data.print(data.json(told))
+    end
+  end
+  if uv.guess_handle(1) ~= "tty" then
+    return function(told)
+      data.print(table.concat(lines_of(told), "\n") .. "\n")
+    end
+  end
+  io.stdout:write "\27[2J"
+  return function(told)
+    draw(lines_of(told))
+  end
+end
+
+function M.run(args)
+  local node, edge = session.open(args)
+  local show, last, due = nil, nil, chaski.now()
+  for i = 1, args.count or math.maxinteger do
+    if i > 1 then chaski.sleep(math.max(due - chaski.now(), 0)) end
+    due = chaski.now() + args.interval
+    local told, err = status.introspect(node, edge, args.timeout)
+    if not told then session.fail(err) end
+    add_rates(told, last)
+    show = show or shower(args)
+    show(told)
+    last = told
+  end
+  session.exit(0)
+end
+
+return M

@@ -1,0 +1,199 @@
+#!/usr/bin/env lua5.4
+-- mutants.lua: shows that the tests can fail. One defence after another is switched off in a copy of the tree
+-- (build/mutants), by an edit of the source, so that nothing in what is delivered knows of it; then the test that is
+-- there for that defence must fail.
+-- SPDX-License-Identifier: MIT
+local usage = "usage: scripts/mutants.lua [NAME...] [--list] [--help]"
+
+local function core(subject)
+  return { target = "core_" .. subject .. "_test", test = "core/" .. subject .. "_test" }
+end
+
+local function spec(name)
+  return { target = "chaski", test = "spec/lua/" .. name .. "_spec.lua" }
+end
+
+-- name, file, what stands there, what stands there instead, and the test that must fail
+local mutants = {
+  { "frame length", "src/core/frame.c", "> d->topic_max || header_data(header) > d->data_max", "> d->topic_max",
+    core "frame" },
+  { "topic length", "src/core/frame.c", "header_topic(header) > d->topic_max || ", "", core "frame" },
+  { "depth of data", "src/lua/unpack.c", "r->depth == r->opt.depth", "r->depth == CHASKI_CODEC_DEPTH_MAX",
+    spec "codec" },
+  { "count of elements", "src/lua/unpack.c", "n > r->opt.count - r->count", "n > UINT32_MAX - r->count",
+    spec "codec" },
+  { "number keys of maps", "src/lua/unpack.c", "r->number_keys++ == CHASKI_CODEC_NUMBER_KEYS",
+    "r->number_keys++ == UINT32_MAX", spec "codec" },
+  { "state before the handshake", "src/core/receive.c",
+    'chaski__link_fail(link, CHASKI_EPROTOCOL, "a command before the handshake");', "link->node->counters.ignored++;",
+    core "badinput" },
+  { "deadline of the handshake", "src/core/link.c", 'chaski__link_fail(link, CHASKI_EHANDSHAKE, "");',
+    "chaski__link_forgive(link);", core "badinput" },
+  { "deadline of a frame", "src/core/link.c", "return CHASKI_EFRAME;", "return CHASKI_OK;", core "badinput" },
+  { "pending connections", "src/core/node.c", "node->pending > node->limits.pending_max", "node->pending > SIZE_MAX - 1",
+    core "badinput" },
+  { "window of duplicates", "src/core/receive.c", "return seen == CHASKI_NEW;", "return seen <= CHASKI_STALE;",
+    core "propagation" },
+  { "bound of origins", "src/core/shelf.c", "shelf->count > shelf->max", "shelf->count > SIZE_MAX - 1", core "pool" },
+  { "share of one edge in the pool", "src/core/shelf.c", "source->count > shelf->quota", "source->count > SIZE_MAX - 1",
+    core "pool" },
+  { "clamp of the ttl", "src/core/message.c", "ttl > CHASKI_TTL_MAX ? CHASKI_TTL_MAX : ttl", "ttl > 255 ? 255 : ttl",
+    core "message" },
+  { "dials of discovery", "lua/chaski/discovery/guard.lua", 'return discovery.dials:take "dials"', "return true",
+    spec "discovery" },
+  { "answers to datagrams", "lua/chaski/status.lua",
+    'local most = type(data.pad) == "string" and size or AMPLIFICATION * size', "local most = 1200 + 0 * size * AMPLIFICATION",
+    spec "status" },
+  { "hard mark of queues", "src/core/send.c", "return link->out.bytes + len > link->node->limits.queue_hard;",
+    "return len > UINT32_MAX && link->failure;", core "queue" },
+  -- beyond the fifteen: what resuming stands on
+  { "counts of an ack", "src/core/session.c", "f[F_ACK_TX].value.u != link->session->rx || !confirm",
+    "!confirm", core "session" },
+  { "bound of what is kept", "src/core/session.c", "s->kept.frames >= s->frames_max;", "s->kept.frames == UINT64_MAX;",
+    core "session" },
+  { "only one connection resumes", "src/core/session.c", "if (s->rx != link->terms.told || ", "if (", core "resume_sim" },
+  { "order of resending", "src/core/session.c",
+    "return chaski__outbox_copy(&link->out, &s->kept) ? CHASKI_OK : CHASKI_ENOMEM;", "return CHASKI_OK;",
+    core "resume_sim" },
+  { "the last acknowledgement", "src/core/link.c",
+    "if (link->session && !link->ended && !link->parting) return;", "", core "session" },
+}
+
+local function fail(...)
+  io.stderr:write("scripts/mutants.lua: ", string.format(...), "\n")
+  os.exit(1)
+end
+
+local function read(path)
+  local file = io.open(path, "rb") or fail("cannot read %s", path)
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+local function write(path, text)
+  local file = io.open(path, "wb") or fail("cannot write %s", path)
+  file:write(text)
+  file:close()
+end
+
+local function quiet(format, ...)
+  return (os.execute(string.format("(%s) >build/mutants/log 2>&1", string.format(format, ...))))
+end
+
+local root = arg[0]:gsub("[^/]*$", "") .. ".."
+local wanted, listing = {}, false
+for _, word in ipairs(arg) do
+  if word == "--help" or word == "-h" then
+    print(usage .. "\n\nExit: 0 every mutant was found, 1 one was not, 2 wrong usage.")
+    os.exit(0)
+  elseif word == "--list" then
+    listing = true
+  elseif word:sub(1, 1) == "-" then
+    io.stderr:write(usage, "\n")
+    os.exit(2)
+  else
+    wanted[#wanted + 1] = word
+  end
+end
+
+local function chosen(name)
+  for _, word in ipairs(wanted) do
+    if name:find(word, 1, true) then return true end
+  end
+  return #wanted == 0
+end
+
+if listing then
+  for _, m in ipairs(mutants) do
+    print(string.format("%-32s %-34s %s", m[1], m[2], m[5].test))
+  end
+  os.exit(0)
+end
+
+local tree = "build/mutants/tree"
+local shell = "cd '" .. root .. "' && "
+if not os.execute(shell .. "mkdir -p " .. tree) then fail "cannot make build/mutants" end
+
+-- From here on everything is relative to the tree's root.
+local function at(format, ...)
+  return string.format(shell .. format, ...)
+end
+
+local function run(format, ...)
+  return (os.execute(at("(" .. format .. ") >build/mutants/log 2>&1", ...)))
+end
+
+local function show_log()
+  os.execute(at "tail -30 build/mutants/log >&2")
+end
+
+-- tar keeps the times, so that a second run builds little
+local copied = run("rm -rf %s && mkdir -p %s && tar --exclude=./build --exclude=./.git -cf - . | tar -xf - -C %s", tree,
+  tree, tree)
+local generator = run "command -v ninja" and "-G Ninja" or ""
+local configured = copied
+  and run("cmake -S %s -B build/mutants/build $( [ -f build/mutants/build/CMakeCache.txt ] || echo '%s' ) "
+    .. "-DCMAKE_BUILD_TYPE=Release -DCHASKI_LTO=OFF -DCHASKI_WERROR=OFF -DCHASKI_TESTS=ON", tree, generator)
+if not configured then
+  show_log()
+  fail "the copy could not be configured"
+end
+
+local function build(target)
+  return run("cmake --build build/mutants/build --target %s --parallel 2", target)
+end
+
+local function passes(test)
+  if test:find "^core/" then
+    return run("cd %s && timeout -k 5 120 ../build/spec/%s", tree, test)
+  end
+  return run("cd %s && export LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='../build/lib/lua/5.4/?.so;;' "
+    .. "CHASKI_LUA=$PWD/../build/bin/chaski-lua LC_ALL=C.UTF-8 && timeout -k 5 240 lua5.4 /usr/bin/busted -o spec/output.lua %s",
+    tree, test)
+end
+
+local function first_failure(test)
+  local pattern = test:find "^core/" and "'^\\[  FAILED  \\] [a-z]'" or "'^(not ok|error)'"
+  local pipe = io.popen(at("grep -hE %s build/mutants/log | head -1", pattern))
+  local line = pipe:read "l" or "ended by a signal or a limit of time"
+  pipe:close()
+  return (line:gsub("^%[  FAILED  %] ", ""):gsub("^not ok +", ""):gsub("%s+", " "):sub(1, 100))
+end
+
+-- The tests pass without an edit; else their failing would say nothing.
+local sound = {}
+local function is_sound(want)
+  if sound[want.test] == nil then sound[want.test] = build(want.target) and passes(want.test) end
+  return sound[want.test]
+end
+
+local survivors, count = 0, 0
+for _, m in ipairs(mutants) do
+  local name, file, old, new, want = table.unpack(m)
+  if chosen(name) then
+    count = count + 1
+    local path = root .. "/" .. tree .. "/" .. file
+    local text = read(path)
+    local from, to = text:find(old, 1, true)
+    if not from or text:find(old, to + 1, true) then fail("%s: %q does not stand once in %s", name, old, file) end
+    if not is_sound(want) then
+      show_log()
+      fail("%s fails as it is", want.test)
+    end
+    write(path, text:sub(1, from - 1) .. new .. text:sub(to + 1))
+    local built = build(want.target)
+    local survived = built and passes(want.test)
+    if not built then show_log() end
+    local verdict = not built and "DOES NOT BUILD" or survived and "NOT FOUND" or first_failure(want.test)
+    if survived or not built then survivors = survivors + 1 end
+    print(string.format("%-32s -> %-28s %s", name, want.test, verdict))
+    io.stdout:flush()
+    write(path, text)
+  end
+end
+for _, want in pairs { core "frame", spec "codec" } do
+  build(want.target)
+end
+print(string.format("%d defences switched off, %d found, %d not", count, count - survivors, survivors))
+os.exit(survivors == 0 and count > 0)

@@ -1,0 +1,66 @@
+/* message_fuzz.c: any bytes as the frame of a message. What is accepted keeps its fields when the ttl is replaced, and
+ * every slice lies within the frame. SPDX-License-Identifier: MIT */
+#include "fuzz.h"
+
+#include "../../src/core/message.h"
+#include "../../src/core/mp.h"
+#include "../../src/core/uuid.h"
+
+#include <string.h>
+
+static void check_within(chaski_slice whole, chaski_slice part) {
+  if (part.len) FUZZ_CHECK(part.ptr >= whole.ptr && part.ptr + part.len <= whole.ptr + whole.len);
+}
+
+static void check_message(chaski_slice frame, const chaski_message *m) {
+  uint64_t origin, seq;
+  check_within(frame, m->command);
+  check_within(frame, m->topic);
+  check_within(frame, m->data);
+  check_within(frame, m->uuid);
+  check_within(frame, m->stamp);
+  FUZZ_CHECK(m->ttl <= CHASKI_TTL_MAX && m->uuid.len <= 64);
+  FUZZ_CHECK(!m->ours || (chaski_uuid_parse(m->uuid, &origin, &seq) && origin == m->origin && seq == m->seq));
+}
+
+static void check_replaced(chaski_slice frame, const chaski_message *m) {
+  chaski_message again;
+  const char *why;
+  uint8_t *copy = malloc(frame.len + 12);
+  FUZZ_CHECK(copy);
+  size_t n = chaski_message_with_ttl(copy, m, 7);
+  FUZZ_CHECK(n <= frame.len + 12);
+  FUZZ_CHECK(chaski_message_read_bytes(chaski_slice_of(copy, n), &again, &why) == CHASKI_OK && again.ttl == 7);
+  FUZZ_CHECK(chaski_slice_equal(again.command, m->command) && chaski_slice_equal(again.topic, m->topic));
+  FUZZ_CHECK(chaski_slice_equal(again.data, m->data) && chaski_slice_equal(again.uuid, m->uuid));
+  free(copy);
+}
+
+/* Walk over data by the schema of the protocol's own commands. */
+static void read_fields(chaski_slice data) {
+  const char *key;
+  chaski__mp_field f[] = {
+      {.key = "handshake_id", .want = WANT_STR}, {.key = "response", .want = WANT_BOOL},
+      {.key = "port", .want = WANT_UINT},        {.key = "subscriptions", .want = WANT_ARRAY_OF_STR},
+      {.key = "rs", .want = WANT_ANY},           {.key = "sid", .want = WANT_BIN}};
+  size_t n = sizeof f / sizeof *f;
+  if (chaski__mp_fields(data, f, n, &key)) return;
+  for (size_t i = 0; i < n; i++)
+    if (f[i].present) check_within(data, f[i].value.raw);
+  if (f[4].present) chaski__mp_fields(f[4].value.raw, f, n, &key);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
+  chaski_slice frame = chaski_slice_of(bytes, len);
+  chaski_message m;
+  const char *why = NULL;
+  int r = chaski_message_read_bytes(frame, &m, &why);
+  FUZZ_CHECK(r == CHASKI_OK || (r == CHASKI_EMALFORMED && why));
+  if (r == CHASKI_OK) {
+    check_message(frame, &m);
+    check_replaced(frame, &m);
+    read_fields(m.data);
+  }
+  read_fields(frame);
+  return 0;
+}

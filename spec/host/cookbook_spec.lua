@@ -1,0 +1,195 @@
+-- The recipes of scripts/cookbook: each runs as its README says, in processes of its own, and is short.
+-- SPDX-License-Identifier: MIT
+local helper = require "spec.helper"
+local uv = require "luv"
+
+local FOLDER = "scripts/cookbook/"
+local LINES = 40 -- a recipe has fewer
+
+local running, folders = {}, {} -- what a failed test must not leave
+
+local function it_async(name, test)
+  it(
+    name,
+    helper.async(function()
+      local ok, err = pcall(test)
+      for _, process in ipairs(running) do
+        process:kill()
+        process:wait()
+      end
+      running = {}
+      if not ok then error(err, 0) end
+    end, 20)
+  )
+end
+
+local function start(name, ...)
+  local process = helper.start({ FOLDER .. name, ... }, { open = true, timeout = 15 })
+  running[#running + 1] = process
+  return process
+end
+
+local function run(name, ...)
+  local process = start(name, ...)
+  process:close_input()
+  process:wait()
+  assert.equal("", process.err)
+  assert.equal(0, process.code)
+  return process.out
+end
+
+--- A folder of the test's own.
+local function folder()
+  local path = assert(uv.fs_mkdtemp((os.getenv "TMPDIR" or "/tmp") .. "/chaski-spec-XXXXXX"))
+  folders[#folders + 1] = path
+  return path
+end
+
+local function read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read "a"
+end
+
+local function names_in(path)
+  local scan, names = assert(uv.fs_scandir(path)), {}
+  for name in uv.fs_scandir_next, scan do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+teardown(function()
+  helper.clean()
+  for _, path in ipairs(folders) do
+    for _, name in ipairs(names_in(path)) do
+      os.remove(path .. "/" .. name)
+    end
+    uv.fs_rmdir(path)
+  end
+end)
+
+--- Where it listens: what a recipe says that others are to be given.
+local function address_of(process)
+  process:expect "at 127.0.0.1:"
+  process:expect "\n"
+  return process.out:match "at (127%.0%.0%.1:%d+)\n"
+end
+
+it_async("chat: what one says all read, over a third", function()
+  local ann = start("chat.lua", "ann")
+  local address = address_of(ann)
+  local bob, cid = start("chat.lua", "bob", address), start("chat.lua", "cid", address)
+  ann:expect "* bob is here"
+  ann:expect "* cid is here"
+  bob:write "hello \27[31mall\n"
+  ann:expect "bob: hello  [31mall\n"
+  cid:expect "bob: hello  [31mall\n"
+  ann:write "hello bob\n"
+  bob:expect "ann: hello bob\n"
+  bob:close_input() -- Ctrl-D
+  assert.equal(0, bob:wait().code)
+  ann:expect "* bob has left (goodbye)"
+end)
+
+it_async("hub and sensor: readings come, are asked for, and their end is noticed", function()
+  local hub = start "hub.lua"
+  local address = address_of(hub)
+  local sensor = start("sensor.lua", "kitchen", address)
+  hub:expect "kitchen speaks: "
+  local command = helper.program:gsub("chaski%-lua$", "chaski")
+  local asked = helper.run({ "req", "-h", address, "latest" }, { program = command })
+  assert.matches('kitchen = { age = [%d.e-]+, unit = "processes", value = [%d.]+ }', asked.out)
+  sensor:kill()
+  hub:expect "kitchen is silent"
+end)
+
+it_async("queue and worker: each job is done once, also that of a worker who dies", function()
+  local queue = start "queue.lua"
+  local address = address_of(queue)
+  local expected = {}
+  for i = 101, 112 do
+    queue:write(i .. "\n")
+    expected[#expected + 1] = ("%d: %s"):format(i, tostring(i):reverse())
+  end
+  local victim = start("worker.lua", "victim", address, "60")
+  local first = start("worker.lua", "first", address, "0.01")
+  queue:expect "(first)"
+  victim:kill "sigkill"
+  local second = start("worker.lua", "second", address, "0.01")
+  queue:close_input()
+  queue:wait()
+  local done = {}
+  for line in queue.out:gmatch "(%d+: %d+) %(%a+%)\n" do
+    done[#done + 1] = line
+  end
+  table.sort(done)
+  assert.same(expected, done)
+  assert.equal(0, first:wait().code)
+  assert.equal(0, second:wait().code)
+end)
+
+it_async("send and receive: a file arrives as it was, or not at all", function()
+  local from, to = folder(), folder()
+  local bytes = {}
+  for i = 1, 40000 do
+    bytes[i] = ("%08x"):format(i * 2654435761 % 4294967296):rep(4)
+  end
+  local content = table.concat(bytes) .. "\0\255"
+  local file = assert(io.open(from .. "/big.bin", "wb"))
+  file:write(content)
+  file:close()
+  assert(io.open(from .. "/empty", "wb")):close()
+  local receive = start("receive.lua", to)
+  local address = address_of(receive)
+  run("send.lua", from .. "/big.bin", address)
+  receive:expect(("big.bin: %d bytes from sender"):format(#content))
+  run("send.lua", from .. "/empty", address)
+  assert.is_true(content == read(to .. "/big.bin"))
+  assert.equal("", read(to .. "/empty"))
+  assert.same({ "big.bin", "empty" }, names_in(to))
+end)
+
+it_async("bridge: lines become messages, and messages lines", function()
+  local hub = start("chat.lua", "hub") -- a relay, whatever it is for else
+  local address = address_of(hub)
+  local left, right = start("bridge.lua", "t", address), start("bridge.lua", "t", address)
+  hub:expect "is here\n* bridge is here"
+  left:write 'plain\n{ "celsius": 21.5 }\n'
+  right:expect 'plain\n{"celsius":21.5}\n'
+  right:write "back\n"
+  left:expect "back\n"
+  left:close_input()
+  assert.equal(0, left:wait().code)
+end)
+
+it_async("policy: nodes pair within their site, and every run is the same", function()
+  local out = run "policy.lua"
+  for name, peers in out:gmatch "(%a+)%d +([^\n]*)\n" do
+    assert.truthy(peers:find(name, 1, true))
+    assert.is_nil(peers:find(name == "puno" and "cusco" or "puno", 1, true))
+  end
+  assert.equal(out, run "policy.lua")
+end)
+
+it_async("experiment: a row and a picture for each shape", function()
+  local pictures = folder()
+  local out = run("experiment.lua", pictures, "12")
+  assert.matches("\nring +12 +6 +11 +0%.%d+ +2\n", out)
+  assert.matches("\nfull +66 +1 +11 +0%.%d+ +%d+\n", out)
+  local names = names_in(pictures)
+  assert.equal(7, #names)
+  assert.matches("<svg ", read(pictures .. "/" .. names[1]))
+end)
+
+describe("a recipe", function()
+  it("is short, and in the README", function()
+    local readme = read(FOLDER .. "README.md")
+    for _, name in ipairs(names_in(FOLDER)) do
+      if name:find "%.lua$" then
+        assert.truthy(readme:find("`" .. name .. "`", 1, true), name)
+        assert.is_true(select(2, read(FOLDER .. name):gsub("\n", "")) < LINES, name)
+      end
+    end
+  end)
+end)
