@@ -20,7 +20,7 @@
 ---@field ttl integer? hops of own messages, 1..64; default 64
 ---@field max_connections integer? edges for one topic beyond which a discovery is not accepted; default 5
 ---@field reconnections integer? attempts of the default policy after a loss; default 32, 0: none
----@field reconnect chaski.reconnect_policy|{ base: number?, cap: number? }|false|nil s; 0.5 and 30
+---@field reconnect chaski.reconnect_policy|chaski.reconnect_options|false|nil
 ---@field messages_pool_maxsize integer? ids of other makers that are remembered; default 8192
 ---@field message_propagation boolean? pass messages on; default false
 ---@field keep_alive boolean? ping every 7 to 10.5 s; default true
@@ -44,6 +44,12 @@
 ---@field revocation_interval number? seconds between questions to the CA for revocations; default: when renewing
 
 ---@alias chaski.inbox_overflow "drop_new"|"drop_old"|"disconnect"|"block"
+---@class chaski.reconnect_options
+---@field base number? s, the least delay; default 0.5
+---@field cap number? s, the most; default 30
+---@field policy chaski.reconnect_policy? instead of the default one
+---@field goodbye boolean? also after a peer that has stopped in good order: it may come back; default false
+
 ---@alias chaski.reconnect_policy fun(node: chaski.node, edge: chaski.edge, attempt: integer, last: number?): number?
 ---@alias chaski.handler fun(message: chaski.message, edge: chaski.edge)
 
@@ -437,21 +443,6 @@ function task:join(timeout) end
 --- Raises an error with code "cancelled" where the task waits.
 function task:cancel() end
 
----@class chaski.lines `for line in chaski.lines() do ... end`: standard input, while other tasks go on.
-local lines = {}
-
---- The next line without its end; nil at the end of the input.
----@param timeout number? seconds
----@return string?, chaski.error?
-function lines:read(timeout) end
-
---- All that is left.
----@return string?, chaski.error?
-function lines:read_all() end
-
---- Read no more.
-function lines:close() end
-
 ---@class chaski.timestamp Can be compared. tostring() is as ISO 8601 has it.
 ---@field sec integer since 1970-01-01 UTC
 ---@field nsec integer 0..999999999
@@ -495,6 +486,5 @@ function timestamp:seconds() end
 ---@field random (fun(): number)|(fun(low: integer, high: integer?): integer) as math.random; repeats in a simulation
 ---@field uuid fun(): string a random one
 ---@field now fun(): number monotonic seconds
----@field lines fun(fd: integer?): chaski.lines of standard input, or of an open file
 ---@field address fun(text: string): { name: string?, host: string, port: integer }?, chaski.error?
 ---@field messages_pool fun(maxsize: integer?): chaski.messages_pool default 8192

@@ -1,6 +1,7 @@
 -- reconnect.lua: the default policy of reconnecting, decorrelated jitter (a random delay between the base and thrice
 -- the delay before), and the loop that follows a policy. A policy is a function
 --   (node, edge, attempt, previous delay or nil) -> seconds to wait before this attempt, or nil to give up.
+-- After a goodbye nobody dials again, unless the option says so and the peer has stopped: it may come back.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local options = require "chaski.options"
@@ -25,6 +26,13 @@ local final = { self = true, stopped = true, bad_address = true, invalid = true,
 local jitter_schema = {
   { name = "base", kind = options.seconds(0.001, 3600), default = 0.5 },
   { name = "cap", kind = options.seconds(0.001, 86400), default = 30 },
+}
+
+local option_schema = {
+  jitter_schema[1],
+  jitter_schema[2],
+  { name = "policy", kind = options.func }, -- instead of the default one
+  { name = "goodbye", kind = options.boolean, default = false }, -- also when the peer has stopped in good order
 }
 
 --- The default policy with other figures.
@@ -84,12 +92,21 @@ function M.follow(node, edge)
   return try(node, edge, address, state.policy)
 end
 
+--- The policy that the option says, and whether it is followed after a goodbye too.
+local function read_option(option, level)
+  if type(option) == "function" then return option, false end
+  local given = options.check("chaski.node: option 'reconnect'", option_schema, option, level + 1)
+  return given.policy or M.jitter({ base = given.base, cap = given.cap }, level + 1), given.goodbye
+end
+
 --- Set up the node's policy as its options say.
-function M.install(node, policy, level)
-  if not policy then return end
-  core.node_state(node).policy = type(policy) == "table" and M.jitter(policy, level + 1) or policy
+function M.install(node, option, level)
+  if not option then return end
+  local policy, goodbye = read_option(option, level + 1)
+  core.node_state(node).policy = policy
   local function redial(edge, reason)
-    if edge.dialled and worth_a_try[reason] then M.follow(node, edge) end
+    local may_return = goodbye and reason == "goodbye" and edge.detail == "stopped"
+    if edge.dialled and (worth_a_try[reason] or may_return) then M.follow(node, edge) end
   end
   node:on("edge_suspended", redial)
   node:on("edge_closed", redial)

@@ -12,6 +12,7 @@ local PAUSE, PAUSE_MAX = 60, 3600 -- seconds after a failure, doubling; of a lif
 local PAUSE_LEAST = 0.1 -- seconds
 local LOOK, LOOK_LEAST, LOOKS = 10, 0.05, 100 -- seconds between looks, so many in a life
 local EDGE_PART, EDGE_SPREAD = 0.7, 0.1 -- of what a connection has left, after which it is made anew
+local DIALS, DIAL_PAUSE = 60, 2 -- tries and seconds: as long as a suspended edge is kept
 local TIMEOUT = 10 -- seconds for a talk with the CA
 
 local M = {}
@@ -97,14 +98,18 @@ end
 
 -- --- edges -----------------------------------------------------------------------------------------------------------
 
---- The edge stays, and what is sent meanwhile waits; without a session it is closed in good order first.
+--- The edge stays, and what is sent meanwhile waits; without a session it is closed in good order first. Whatever the
+--- node's policy of reconnecting is, as it was not the connection that failed.
 local function make_anew(node, edge)
-  local address = edge.dialled_address
-  if not core.edge_reconnect(edge) then
+  local address, stays = edge.dialled_address, core.edge_reconnect(edge)
+  if not stays then
     if not edge.live or edge.suspended then return end
     edge:close()
   end
-  node:connect(address)
+  for _ = 1, DIALS do
+    if node:connect(address) or (stays and not edge.live) then return end
+    core.sleep(DIAL_PAUSE * (0.5 + core.random()))
+  end
 end
 
 --- When the connection of an edge is to be made anew: on what it has left then both ends have renewed, or another try

@@ -57,7 +57,7 @@ end
 --- What the node is from now on: { client =, server =, enrolled = }.
 local function set(node, given)
   local state = core.node_state(node)
-  local any = given.client or given.server
+  local any, before = given.client or given.server, state.secure
   local client, server = tls.sources(given.client), tls.sources(given.server)
   local secure = {
     client = given.client,
@@ -70,13 +70,13 @@ local function set(node, given)
     enrolled = given.enrolled,
     renew = given.enrolled ~= nil and state.options.renew,
     interval = state.options.revocation_interval,
-    revocations = state.secure and state.secure.revocations or revocations.new(),
-    edges = {},
+    revocations = before and before.revocations or revocations.new(),
+    edges = before and before.edges or {},
+    refreshed = before and before.refreshed,
     apply = apply,
     adopt = M.adopt,
   }
   local news = revocations.take(secure.revocations, { client.crl, server.crl }, secure.roots)
-  local before = state.secure
   state.secure = secure
   local ok, err = apply(node)
   if not ok then
@@ -174,7 +174,8 @@ function M.install(node, checked)
   return M.adopt(node, enrolled)
 end
 
-local run = methods.run
+core.run_node = core.run_node or methods.run -- the runtime's, also when this file is loaded twice
+local run = core.run_node
 
 local function switch(node, text, timeout)
   local enrolled, ok, err

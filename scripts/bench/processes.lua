@@ -35,7 +35,7 @@ end
 
 --- Start `command`, a list; `core`: the one it may run on, else the first two.
 function M.start(command, core)
-  local words = { "--pdeathsig", "KILL", "taskset", "-c", core or M.cores }
+  local words = { "--pdeathsig", "KILL", "taskset", "-c", core or M.cores or "0,1" }
   for _, word in ipairs(command) do
     words[#words + 1] = tostring(word)
   end
@@ -86,10 +86,10 @@ end
 
 function process:resident_kib() return tonumber(read_proc(self.pid, "status"):match "VmRSS:%s+(%d+)") end
 
---- End it; its end is waited for.
-function process:stop()
-  if not self.ended then self.handle:kill "sigkill" end
-  for _ = 1, 1000 do
+--- End it, by `signal`, which it may take its time for; its end is waited for.
+function process:stop(signal)
+  if not self.ended then self.handle:kill(signal or "sigkill") end
+  for _ = 1, 10000 do
     if self.ended then break end
     chaski.sleep(0.002)
   end

@@ -6,7 +6,7 @@ local chaski = require "chaski"
 local json = require "dkjson"
 
 local topic, address = arg[1], arg[2]
-local node = assert(chaski.node { name = "bridge" }))
+local node = assert(chaski.node { name = "bridge" })
 
 node:subscribe(topic, function(message)
   local data = message.data

@@ -4,7 +4,7 @@
 local chaski = require "chaski"
 
 local name = arg[1] or error "usage: chaski-lua scripts/cookbook/chat.lua NAME [ADDRESS]"
-local node = assert(chaski.node { name = name, message_propagation = true }))
+local node = assert(chaski.node { name = name, message_propagation = true })
 
 local function say(text)
   print((text:gsub("%c", " "))) -- no control characters from afar

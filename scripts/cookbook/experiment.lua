@@ -24,8 +24,8 @@ local function spread(topology)
 end
 
 print(("%-12s %6s %9s %7s %10s %7s"):format("shape", "edges", "diameter", "heard", "last in s", "copies"))
-for _, shape in ipairs({ "line", "ring", "star", "tree", "random", "small_world", "full" }) do
-  local sim <close> = chaski.sim { seed = 7, delay = 0.02, jitter = 0.005 })
+for _, shape in ipairs { "line", "ring", "star", "tree", "random", "small_world", "full" } do
+  local sim <close> = chaski.sim { seed = 7, delay = 0.02, jitter = 0.005 }
   sim:run(function()
     local topology = assert(chaski.topology[shape](n, relays))
     assert(topology:connect())

@@ -5,7 +5,7 @@ local chaski = require "chaski"
 
 local SILENT = 3 -- seconds
 
-local hub = assert(chaski.node { name = "hub", port = tonumber(arg[1] or 0), introspect = true }))
+local hub = assert(chaski.node { name = "hub", port = tonumber(arg[1] or 0), introspect = true })
 local latest = {}
 
 hub:subscribe("reading", function(message, edge)

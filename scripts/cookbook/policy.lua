@@ -1,5 +1,5 @@
--- policy.lua [SEED]: a discovery policy of your own: machines of two sites know each other by a root, but pair only with
--- their own site. Here on a virtual network (chaski.sim), where each run of a seed is the same; real nodes take it too.
+-- policy.lua [SEED]: a discovery policy of your own: machines of two sites have one root, but pair only with their own
+-- site. Here on a virtual network (chaski.sim), where each run of a seed is the same; real nodes take it too.
 -- SPDX-License-Identifier: MIT
 local chaski = require "chaski"
 local walk = require "chaski.discovery.walk"
@@ -22,14 +22,14 @@ local function peers_of(node)
   return table.concat(names, " ")
 end
 
-local sim <close> = chaski.sim { seed = math.tointeger(arg[1] or 1), delay = 0.02 })
+local sim <close> = chaski.sim { seed = math.tointeger(arg[1] or 1), delay = 0.02 }
 sim:run(function()
-  local root, nodes = assert(chaski.node { name = "root", root = true })), {}
+  local root, nodes = assert(chaski.node { name = "root", root = true }), {}
   for i = 1, 8 do
     local name, first = (i % 2 == 0 and "cusco%d" or "puno%d"):format(i), i <= 2 -- the first of its site
-    nodes[i] = assert(chaski.node { name = name, subscriptions = "weather", discovery = own_site, paired = first }))
+    nodes[i] = assert(chaski.node { name = name, subscriptions = "weather", discovery = own_site, paired = first })
     assert(nodes[i]:connect(root))
-    if not first then assert(nodes[i]:discovery { on_pair = "disconnect" })) end
+    if not first then assert(nodes[i]:discovery { on_pair = "disconnect" }) end
   end
   for _, node in ipairs(nodes) do
     print(("%-7s %s"):format(node.name, peers_of(node)))

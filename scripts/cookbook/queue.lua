@@ -4,7 +4,7 @@
 local chaski = require "chaski"
 
 local LEASE = 5 -- seconds for a job
-local queue = assert(chaski.node { name = "queue", port = tonumber(arg[1] or 0) }))
+local queue = assert(chaski.node { name = "queue", port = tonumber(arg[1] or 0) })
 local waiting, taken, count, finished = {}, {}, 0, 0
 
 queue:serve("take", function(_, worker)

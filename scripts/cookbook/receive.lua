@@ -4,7 +4,7 @@
 local chaski = require "chaski"
 
 local folder, port = arg[1], math.tointeger(arg[2] or 0)
-local node = assert(chaski.node { name = "drop", port = port }))
+local node = assert(chaski.node { name = "drop", port = port })
 
 local function checksum(path)
   local file <close> = assert(io.open(path, "rb"))

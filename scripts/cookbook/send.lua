@@ -5,11 +5,11 @@ local chaski = require "chaski"
 local CHUNK = 512 * 1024 -- bytes
 
 local path, address = arg[1], arg[2]
-local file, at, last = assert(io.open(path, "rb")), 0, nil
+local file, at, last = assert(io.open(path, "rb")), 0
 local whole = chaski.tls.pki.hex(chaski.tls.pki.sha256(file:read "a"))
 file:seek "set"
 
-local node = assert(chaski.node { name = "sender", reconnect = false }))
+local node = assert(chaski.node { name = "sender", reconnect = false })
 local edge = assert(node:connect(address))
 repeat
   local bytes = file:read(CHUNK) or ""

@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 local chaski = require "chaski"
 
-local node = assert(chaski.node { name = arg[1] }))
+local node = assert(chaski.node { name = arg[1] })
 while not node:connect(arg[2]) do -- the hub may start later
   chaski.sleep(0.5)
 end

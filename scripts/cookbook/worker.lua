@@ -3,7 +3,7 @@
 -- SPDX-License-Identifier: MIT
 local chaski = require "chaski"
 
-local node = assert(chaski.node { name = arg[1], reconnect = false }))
+local node = assert(chaski.node { name = arg[1], reconnect = false })
 local queue = assert(node:connect(arg[2]))
 
 local function work(text)

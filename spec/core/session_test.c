@@ -290,6 +290,125 @@ static void a_fault_ends_the_session_for_good(void **state) {
   assert_int_equal(suspensions, 1); /* a saw no more than a lost connection */
 }
 
+static void a_count_that_does_not_agree_ends_the_session(void **state) {
+  (void)state;
+  struct peer *a, *b;
+  pair(&a, &b, 30 * SECOND);
+  rig_publish(a, "t", 1);
+  rig_pass(SECOND);
+  uint8_t numbers[] = {0x82, 0xa2, 'r', 'x', 0x00, 0xa2, 't', 'x', 0x63};
+  chaski_session_info s;
+  assert_true(chaski_edge_session(b->edge, &s) && s.acknowledged < 128 && s.received != 0x63);
+  numbers[4] = (uint8_t)s.acknowledged; /* that much is right */
+  chaski_node_write(a->node, chaski_slice_str("ack"), chaski_slice_of(NULL, 0),
+                    chaski_slice_of(numbers, sizeof numbers), NULL);
+  rig_run(rig_got_close, b, 10 * SECOND);
+  assert_int_equal(b->reason, CHASKI_EPROTOCOL);
+  assert_string_equal(b->detail, "ack: the counts do not agree");
+}
+
+/* Not even of what never waits. */
+static void nothing_is_kept_beyond_the_bounds(void **state) {
+  (void)state;
+  chaski_node_options o;
+  chaski_session_info s;
+  chaski_node_options_init(&o);
+  o.limits.resume_frames = 32;
+  o.overflow = CHASKI_OVERFLOW_DROP_NEW;
+  struct peer *a = rig_node_with("a", &o), *b = rig_node_with("b", &o);
+  rig_connect(a, b);
+  rig_pass(SECOND);
+  cut_all();
+  rig_pass(SECOND);
+  uint8_t nil = 0xc0;
+  size_t accepted = 0;
+  for (int i = 0; i < 100; i++)
+    accepted += chaski_node_write(a->node, chaski_slice_str("do"), chaski_slice_of(NULL, 0), chaski_slice_of(&nil, 1),
+                                  NULL) == CHASKI_OK;
+  assert_int_equal(accepted, 32);
+  assert_true(chaski_edge_session(a->edge, &s));
+  assert_int_equal(s.kept_frames, 32);
+  check_ledger(a);
+}
+
+static void what_the_other_side_had_sent_before_a_goodbye_is_acknowledged_too(void **state) {
+  (void)state;
+  struct peer *a, *b;
+  pair(&a, &b, 30 * SECOND);
+  rig_subscribe(a, "u");
+  rig_pass(SECOND);
+  for (uint8_t i = 0; i < BURST; i++) rig_publish(b, "u", i);
+  chaski_node_stop(a->node, 5 * SECOND);
+  rig_run(rig_got_stop, a, 10 * SECOND);
+  rig_pass(2 * SECOND);
+  assert_int_equal(a->messages, BURST);
+  assert_int_equal(b->undelivered, 0);
+  assert_int_equal(chaski_node_counters(b->node)->lost, 0);
+  check_ledger(b);
+}
+
+static void who_stops_without_reading_leaves_it_in_doubt(void **state) {
+  (void)state;
+  struct peer *a, *b;
+  pair(&a, &b, 30 * SECOND);
+  rig_subscribe(a, "u");
+  rig_pass(SECOND);
+  chaski_node_stop(a->node, 0);
+  for (uint8_t i = 0; i < BURST; i++) rig_publish(b, "u", i);
+  rig_pass(2 * SECOND);
+  assert_int_equal(a->messages, 0);
+  assert_int_equal(b->undelivered, BURST);
+  check_ledger(b);
+}
+
+static void what_waits_for_another_connection_is_told_when_the_edge_is_closed(void **state) {
+  (void)state;
+  struct peer *a, *b;
+  pair(&a, &b, 30 * SECOND);
+  cut_all();
+  rig_run(suspended_both, NULL, 10 * SECOND);
+  for (uint8_t i = 0; i < 7; i++) assert_int_equal(rig_publish(a, "t", i), CHASKI_OK);
+  chaski_edge_close(a->edge, CHASKI_ECLOSED, true);
+  rig_pass(SECOND);
+  assert_int_equal(a->undelivered, 7);
+  check_ledger(a);
+}
+
+static void changed_subscriptions_are_not_kept_for_a_suspended_edge(void **state) {
+  (void)state;
+  struct peer *a, *b;
+  chaski_session_info s;
+  pair(&a, &b, 30 * SECOND);
+  cut_all();
+  rig_run(suspended_both, NULL, 10 * SECOND);
+  assert_true(chaski_edge_session(b->edge, &s));
+  uint64_t kept = s.kept_frames;
+  for (char topic[] = "x0"; topic[1] <= '9'; topic[1]++) {
+    rig_subscribe(b, topic);
+    rig_pass(100 * MS);
+  }
+  assert_true(chaski_edge_session(b->edge, &s));
+  assert_int_equal(s.kept_frames, kept);
+  rig_connect(a, b);
+  rig_pass(SECOND);
+  assert_true(chaski_edge_subscribed(a->edge, chaski_slice_str("x9")));
+}
+
+static void a_dial_that_waits_ends_when_the_connection_is_lost_again(void **state) {
+  (void)state;
+  struct peer *a, *b;
+  struct dialled d;
+  pair(&a, &b, 30 * SECOND);
+  cut_all();
+  rig_run(suspended_both, NULL, 10 * SECOND);
+  assert_int_equal(rig_dial(a, b, &d), CHASKI_OK);
+  rig_run(resumed_both, NULL, SECOND);
+  if (!d.calls) cut_all();
+  uint64_t then = chaski_sim_now(rig->sim);
+  rig_run(rig_answered, &d, SECOND);
+  assert_true(chaski_sim_now(rig->sim) - then < 100 * MS);
+}
+
 /* --- whatever the seed -------------------------------------------------------------------------------------------- */
 static uint64_t chance(uint64_t *state, uint64_t n) {
   *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -384,6 +503,13 @@ int main(void) {
       TEST(a_goodbye_in_order_leaves_nothing_in_doubt),
       TEST(a_suspended_edge_keeps_no_more_than_its_bounds),
       TEST(a_fault_ends_the_session_for_good),
+      TEST(a_count_that_does_not_agree_ends_the_session),
+      TEST(nothing_is_kept_beyond_the_bounds),
+      TEST(what_the_other_side_had_sent_before_a_goodbye_is_acknowledged_too),
+      TEST(who_stops_without_reading_leaves_it_in_doubt),
+      TEST(what_waits_for_another_connection_is_told_when_the_edge_is_closed),
+      TEST(changed_subscriptions_are_not_kept_for_a_suspended_edge),
+      TEST(a_dial_that_waits_ends_when_the_connection_is_lost_again),
       TEST(nothing_is_lost_or_doubled_wherever_the_connection_is_cut),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

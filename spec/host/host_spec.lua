@@ -351,6 +351,34 @@ describe("signals", function()
     assert.equal(130, process:wait().code)
   end)
 
+  it_async("one interrupts a script that does not get back to the loop, whose nodes then leave in good order", function()
+    local code = forever
+      .. "local chaski = require 'chaski' local node = assert(chaski.node { name = 'busy' }) "
+      .. "node:on('stopped', function() print 'in good order' end) print 'ready' "
+    local endless = { "while true do pcall(string.rep, 'x', 3) end", "print(pcall(io.read)) while true do end" }
+    for _, each in ipairs(endless) do
+      local process = helper.start({ "-e", code .. each }, { timeout = 10, open = true })
+      process:expect "ready"
+      process:kill "sigterm"
+      assert.equal(143, process:wait().code)
+      assert.matches("interrupted!", process.err, 1, true)
+      assert.matches("stack traceback", process.err, 1, true)
+      assert.matches("in good order", process.out, 1, true)
+    end
+  end, 20)
+
+  it_async("what a call says of a node that was stopped by one is no error of the script", function()
+    local code = forever
+      .. "local chaski = require 'chaski' local node = assert(chaski.node { name = 'a' }) "
+      .. "local mute = require('luv').new_tcp() mute:bind('127.0.0.1', 0) mute:listen(1, function() print 'ready' end) "
+      .. "assert(node:connect('127.0.0.1:' .. mute:getsockname().port))"
+    local process = helper.start { "-e", code }
+    process:expect "ready"
+    process:kill "sigint"
+    assert.equal("", process:wait().err)
+    assert.equal(0, process.code)
+  end)
+
   it_async("the script's own handler of a signal comes before ours", function()
     local code = "local s = require('luv').new_signal() s:start('sigterm', function() print 'mine' s:close() end) "
     local process = helper.start { "-e", forever .. code .. "print 'ready'" }
@@ -437,6 +465,56 @@ describe("a stock lua5.4", function()
       lua
     )
     assert_ran(process, "resumed\n")
+  end)
+
+  local node_and_wait = [[
+    io.stdout:setvbuf "no"
+    local chaski = require "chaski"
+    local function main()
+      local node = assert(chaski.node { name = "n" })
+      node:on("stopped", function() print "in good order" end)
+      chaski.every(0.001, function() end)
+      print "ready"
+      %s
+      return "returned"
+    end
+    print(pcall(chaski.run, main))]]
+
+  it_async("stops the nodes in good order at the first Ctrl-C, and run raises or returns", function()
+    local cases = {
+      ["chaski.sleep(60)"] = "ready\nin good order\nfalse\tinterrupted!\n",
+      ["assert(node:connect '127.0.0.1:1' or chaski.sleep(60))"] = "ready\nin good order\nfalse\tinterrupted!\n",
+      ["for _ in node:messages 't' do end"] = "ready\nin good order\ntrue\treturned\n",
+      [""] = "ready\nin good order\ntrue\treturned\n",
+    }
+    for body, expected in pairs(cases) do
+      local process = helper.start({ helper.file(node_and_wait:format(body)) }, lua)
+      process:expect "ready"
+      process:kill "sigint"
+      assert_ran(process:wait(), expected)
+    end
+  end)
+
+  it_async("is ended by a second Ctrl-C, and has its own handler again after run", function()
+    local code = "require('chaski.core').on_shutdown(function() print 'stopping' chaski.sleep(60) end) chaski.sleep(60)"
+    local process = helper.start({ helper.file(node_and_wait:format(code)) }, lua)
+    process:expect "ready"
+    process:kill "sigint"
+    process:expect "stopping"
+    process:kill "sigint"
+    assert.equal(2, process:wait().signal)
+    code = "io.stdout:setvbuf 'no' require('chaski').run(print, 'run') print 'ready' while true do end"
+    process = helper.start({ "-e", code }, lua)
+    process:expect "ready"
+    process:kill "sigint"
+    assert.matches("interrupted!", process:wait().err, 1, true)
+    assert.equal(1, process.code)
+  end)
+
+  it_async("runs the script of a chaski-lua, and the other way round", function()
+    local code = "local chaski = require 'chaski' print(chaski.run(function(a) chaski.sleep(0) return a end, 'x'))"
+    assert_ran(run_script(code, {}, lua), "x\n")
+    assert_ran(run_script(code), "x\n")
   end)
 
   it_async("keeps luv's own runner outside of run", function()

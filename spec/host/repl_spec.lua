@@ -10,7 +10,8 @@ end
 local UP, LEFT, RIGHT, DELETE = "\27[A", "\27[D", "\27[C", "\127"
 local CTRL_A, CTRL_C, CTRL_D, CTRL_E, CTRL_R = "\1", "\3", "\4", "\5", "\18"
 
-local environment = { CHASKI_HISTORY = "", TERM = "xterm", LC_ALL = "C.UTF-8", HOME = "/nowhere" }
+-- LD_PRELOAD: with sanitizers their library, which python3 is not built for.
+local environment = { CHASKI_HISTORY = "", TERM = "xterm", LC_ALL = "C.UTF-8", HOME = "/nowhere", LD_PRELOAD = false }
 
 --- Without what moves the cursor; lines end with "\n".
 local function visible(text)

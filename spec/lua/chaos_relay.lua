@@ -36,12 +36,15 @@ local function pass(relay, pair, to, bytes)
   end
 end
 
--- Pieces keep their order: of two timers with the same delay the first started is due first.
-local function later(relay, pair, to, bytes)
-  local timer = uv.new_timer()
+-- Of two timers that are due at once the first started goes first.
+local function later(relay, pair, way, to, bytes)
+  local now, timer = uv.now(), uv.new_timer()
+  pair.due[way] = math.max(now + math.ceil(relay.delay * 1000), pair.due[way])
+  pair.waiting[way] = pair.waiting[way] + 1
   relay.timers[timer] = true
-  timer:start(math.ceil(relay.delay * 1000), 0, function()
+  timer:start(pair.due[way] - now, 0, function()
     relay.timers[timer] = nil
+    pair.waiting[way] = pair.waiting[way] - 1
     close(timer)
     pass(relay, pair, to, bytes)
   end)
@@ -64,8 +67,8 @@ local function receive(relay, pair, way, to, bytes)
   end
   local part, cut = until_cut(relay, bytes)
   relay.passed = relay.passed + #part
-  if relay.delay > 0 then
-    later(relay, pair, to, part)
+  if relay.delay > 0 or pair.waiting[way] > 0 then -- bytes keep their order, also when the delay changes
+    later(relay, pair, way, to, part)
   else
     pass(relay, pair, to, part)
   end
@@ -85,7 +88,7 @@ end
 local function accept(relay)
   local down, up = uv.new_tcp(), uv.new_tcp()
   relay.server:accept(down)
-  local pair = { down = down, up = up }
+  local pair = { down = down, up = up, due = { there = 0, back = 0 }, waiting = { there = 0, back = 0 } }
   relay.pairs[pair], relay.accepted = true, relay.accepted + 1
   down:nodelay(true)
   up:connect("127.0.0.1", relay.target, function(err)
@@ -104,7 +107,9 @@ function M.start(target)
   relay.accepted, relay.swallowed, relay.passed = 0, 0, 0
   relay.server = uv.new_tcp()
   assert(relay.server:bind("127.0.0.1", 0))
-  relay.server:listen(128, function() accept(relay) end)
+  relay.server:listen(128, function()
+    accept(relay)
+  end)
   relay.port = relay.server:getsockname().port
   return relay
 end
@@ -117,7 +122,9 @@ function Relay:cut(how)
 end
 
 --- The same after so many more bytes, in whichever direction they go.
-function Relay:cut_after(bytes, how) self.cut_left, self.cut_how = bytes, how or "cut" end
+function Relay:cut_after(bytes, how)
+  self.cut_left, self.cut_how = bytes, how or "cut"
+end
 
 --- From now on nothing passes on the connections that are there: "there" (from who dialled), "back" or "both".
 function Relay:blackhole(way)
@@ -142,5 +149,7 @@ function Relay:close()
   end
   close(self.server)
 end
+
+Relay.__close = Relay.close
 
 return M

@@ -90,6 +90,50 @@ describe("a node", function()
   )
 
   it(
+    "dials again after a goodbye of a peer that stops, if the option says so",
+    test(function()
+      local asked = 0
+      local function policy()
+        asked = asked + 1
+        return 0.01
+      end
+      for _, option in ipairs { { base = 0.01, cap = 0.02, goodbye = true }, { policy = policy, goodbye = true } } do
+        local hub = nodes.node "hub"
+        local a = nodes.node("a", { reconnect = option })
+        local edge = assert(a:connect(hub))
+        hub:stop()
+        eventually(function()
+          return not edge.live
+        end, "the edge is gone")
+        assert.equal("goodbye", edge.reason)
+        assert.equal("stopped", edge.detail)
+        assert(hub:run())
+        eventually(function()
+          return a:get_edge_by_name "hub" and #hub.edges == 1
+        end, "the edge is back")
+        hub.edges[1]:close() -- it does not want us: no reason to dial again
+        eventually(function()
+          return #a.edges == 0
+        end, "the edge is gone")
+        assert.is_false(a.status.reconnecting)
+      end
+      assert.is_true(asked > 0)
+    end)
+  )
+
+  it(
+    "checks what its option says",
+    test(function()
+      assert.error_matches(function()
+        chaski.node { reconnect = { goodby = true } }
+      end, "^.*reconnect_spec.lua:%d+: chaski.node: option 'reconnect': unknown option 'goodby'")
+      assert.error_matches(function()
+        chaski.node { reconnect = { base = "1" } }
+      end, "^.*reconnect_spec.lua:%d+: chaski.node: option 'reconnect': option 'base': expected seconds")
+    end)
+  )
+
+  it(
     "gives up when the policy says so, or its node stops",
     test(function()
       local b = nodes.node "b"

@@ -530,8 +530,26 @@ describe("run", function()
     assert.equal(0, core.counts().tasks)
   end)
 
-  it_async("refuses to run inside itself", function()
-    local ok, err = pcall(task.run, print)
+  it_async("calls main in a task, where the loop runs already", function()
+    local function main(a, b)
+      task.sleep(0.001)
+      return b, a, nil
+    end
+    assert.same({ 2, 1, n = 3 }, table.pack(task.run(main, 1, 2)))
+    assert.error_matches(function()
+      task.run(error, "of main", 0)
+    end, "of main")
+  end)
+
+  it_async("refuses to run in a callback, which is no task", function()
+    local timer, ok, err = uv.new_timer(), nil, nil
+    timer:start(1, 0, function()
+      timer:close()
+      ok, err = pcall(task.run, print)
+    end)
+    helper.eventually(function()
+      return ok ~= nil
+    end)
     assert.is_false(ok)
     assert.matches("run: the loop runs already", err, 1, true)
   end)

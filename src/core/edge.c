@@ -155,8 +155,8 @@ static enum chaski_log_level level_of(int reason) {
   case CHASKI_ECLOSED:
   case CHASKI_ESTOPPED:
   case CHASKI_EDUPLICATE:
-  case CHASKI_EGOODBYE:
     return CHASKI_LOG_DEBUG;
+  case CHASKI_EGOODBYE:
   case CHASKI_ELOST:
   case CHASKI_ERESET:
   case CHASKI_EREPLACED:

@@ -352,14 +352,15 @@ static void refused(chaski__link *link, const chaski__mp_field *bye) {
   chaski__link_fail(link, reason, "the peer ended the handshake");
 }
 
+/* The edge's detail is then what the peer gave as its reason: "stopped", say. */
 static void goodbye(chaski__link *link, const chaski__mp_field *bye) {
-  bool another = bye->present && bye->value.type == MP_STR && reason_of(bye->value.bytes) == CHASKI_EDUPLICATE;
-  if (link->edge->link == link && another) chaski__session_await(link);
+  int why = bye->present && bye->value.type == MP_STR ? reason_of(bye->value.bytes) : CHASKI_EGOODBYE;
+  if (link->edge->link == link && why == CHASKI_EDUPLICATE) chaski__session_await(link);
   bool current = link->edge->link == link;
   chaski__session_ack(link);
   link->parting = true;
   chaski__link_leave(link, LINK_LEFT);
-  if (current) chaski__edge_end(link->edge, CHASKI_EGOODBYE, "");
+  if (current) chaski__edge_end(link->edge, CHASKI_EGOODBYE, why == CHASKI_EGOODBYE ? "" : chaski_error_name(why));
 }
 
 /* A dial of ours to resume the session that this connection is to resume; NULL: none is under way. */

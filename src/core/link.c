@@ -338,7 +338,10 @@ void chaski__link_close(chaski__link *link) {
 
 void chaski__link_fail(chaski__link *link, int reason, const char *detail) {
   bool current = link->edge->link == link && link->state != LINK_LEAVING && link->state != LINK_LEFT;
-  if (current && chaski__session_park(link, reason)) return;
+  if (current && chaski__session_park(link, reason)) {
+    chaski__dials_end(link->edge, reason, NULL, detail); /* who waited for its first pong may dial again */
+    return;
+  }
   chaski__link_close(link);
   if (current) chaski__edge_end(link->edge, reason, detail);
 }

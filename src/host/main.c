@@ -93,7 +93,7 @@ static int come_down(chaski_runtime *rt, lua_State *L) {
  */
 
 static void run_loop(chaski_runtime *rt, host_script *script) {
-  script->looping = script->status == EXIT_SUCCESS;
+  script->looping = script->status == EXIT_SUCCESS || host_signals_came();
   if (script->looping) uv_run(&loop, UV_RUN_DEFAULT);
   if (host_signals_came() || script->status != EXIT_SUCCESS || uv_loop_alive(&loop)) return; /* alive: uv.stop */
   if (!script->over)

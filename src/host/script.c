@@ -23,16 +23,27 @@ static void complain(const char *text) {
   fflush(stderr);
 }
 
+/* Is the error on top what a call says when its node stops under it? After a signal that is no fault of the script. */
+static bool is_stop(lua_State *co) {
+  if (!lua_istable(co, -1)) return false;
+  lua_pushliteral(co, "code");
+  const char *code = lua_rawget(co, -2) == LUA_TSTRING ? lua_tostring(co, -1) : "";
+  bool yes =
+      strcmp(code, chaski_error_name(CHASKI_ESTOPPED)) == 0 || strcmp(code, chaski_error_name(CHASKI_ECANCELLED)) == 0;
+  lua_pop(co, 1);
+  return yes;
+}
+
 static void main_ended(void *owner, chaski_task *task, int status, lua_State *co) {
   host_script *s = owner;
   (void)task;
   s->over = true;
   s->task = NULL;
-  if (status == LUA_OK) return;
+  if (status == LUA_OK || (host_signals_came() && is_stop(co))) return;
   chaski_runtime *rt = chaski__runtime(co);
   lua_State *L = rt->L;
   s->status = EXIT_FAILURE;
-  if (s->looping) uv_stop(rt->uv);
+  if (s->looping && !host_signals_came()) uv_stop(rt->uv); /* else the nodes are leaving */
   lua_pushvalue(co, -1);
   lua_xmove(co, L, 1);
   const char *text = describe(L, lua_gettop(L));

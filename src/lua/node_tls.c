@@ -112,8 +112,11 @@ static int tls_counters(lua_State *L) {
 }
 
 void chaski__open_node_tls(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"set_tls", set_tls}, {"recheck", recheck}, {"tls_counters", tls_counters},
-                                       {"edge_expires", edge_expires}, {"edge_reconnect", edge_reconnect}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"set_tls", set_tls},
+                                       {"recheck", recheck},
+                                       {"tls_counters", tls_counters},
+                                       {"edge_expires", edge_expires},
+                                       {"edge_reconnect", edge_reconnect},
+                                       {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

@@ -1,5 +1,6 @@
 /* run.c: run(main, ...), which drives luv's loop from a stock lua5.4, and the hook of an orderly shutdown.
  * SPDX-License-Identifier: MIT */
+#include "interrupt.h"
 #include "luv.h"
 #include "spawn.h"
 #include "task.h"
@@ -38,10 +39,22 @@ int chaski__main_outcome(lua_State *L, const chaski_main *m) {
   return m->status == LUA_OK ? m->count : lua_error(L);
 }
 
-/* run(main, ...) -> its results. Raises its error. */
+static int called(lua_State *L, int status, lua_KContext ctx) {
+  (void)status, (void)ctx;
+  return lua_gettop(L);
+}
+
+/* In a task the loop runs already: so one script runs in a stock lua5.4 and in chaski-lua. */
+static int call_main(lua_State *L) {
+  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, called);
+  return called(L, LUA_OK, 0);
+}
+
+/* run(main, ...) -> its results. Raises its error, or "interrupted!" when SIGINT has come before it was over. */
 static int l_run(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   chaski_runtime *rt = chaski__runtime(L);
+  if (rt->current && !rt->world->sim) return call_main(L);
   if (rt->running > 0 || rt->current) return luaL_error(L, "run: the loop runs already");
   luv_ctx_t *luv = rt->luv;
   luv_CFpcall runner = luv->cb_pcall;
@@ -49,13 +62,16 @@ static int l_run(lua_State *L) {
   bool stopped = false;
   luv->cb_pcall = chaski__luv_runner;
   rt->running++;
+  chaski_interrupt *interrupt = chaski__interrupt_start(rt);
   chaski_task *task = chaski__main_start(rt, L, lua_gettop(L) - 1, &m);
   m.loop = rt->uv;
   if (task && m.status == LUA_OK) stopped = uv_run(rt->uv, UV_RUN_DEFAULT) != 0;
   rt->running--;
   luv->cb_pcall = runner;
+  bool interrupted = chaski__interrupt_stop(interrupt);
   if (!task) return luaL_error(L, "run: out of memory");
   if (!m.over) chaski__task_drop(task); /* it must not outlive m */
+  if (interrupted && (!m.over || m.status != LUA_OK)) return luaL_error(L, "interrupted!");
   if (m.over) return chaski__main_outcome(L, &m);
   if (stopped) return luaL_error(L, "run: the loop was stopped before main was over");
   return luaL_error(L, "run: main waits for something that can never happen: nothing is active");

@@ -84,7 +84,7 @@ static void nothing(void) {}
 static void receive(void) {
   for (size_t got = 0; got < size;) {
     int n = SSL_read(ssl, payload + got, (int)(size - got));
-    check(n > 0, "read");
+    if (n <= 0) exit(1); /* the other end is over */
     got += (size_t)n;
   }
 }
