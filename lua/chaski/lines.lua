@@ -136,13 +136,14 @@ function Lines:__tostring()
   return "lines" .. (self.ended and " (ended)" or "")
 end
 
---- The lines of standard input (or of another open file). It is one object however often it is asked for.
+--- The lines of standard input (or of another open file, whose number may be another one's later). It is one object
+--- however often it is asked for, since what has been read ahead is in it.
 ---@return chaski.lines
 local opened = {}
 return function(fd)
   fd = fd or 0
   if math.type(fd) ~= "integer" or fd < 0 then error("lines: expected the number of an open file", 2) end
-  if not opened[fd] then
+  if not opened[fd] or (opened[fd].ended and fd ~= 0) then
     local start, stop = open(fd)
     opened[fd] = setmetatable({ buffer = "", from = 1, start = start, stop = stop, ended = false }, Lines)
   end

@@ -111,7 +111,7 @@ function handlers.string(first, finish)
   end
 end
 
---- nodes=N nodes with an edge to `to` each, a handler each; topics=N subscriptions each, of which one is published to.
+--- nodes=N nodes with an edge to `to` each, a handler each; topics=N subscriptions, of which one is published to.
 function roles.sub(o)
   local nodes, topics = tonumber(o.nodes or 1), tonumber(o.topics or 1)
   local started, ended, count, sum = nil, 0, 0, 0
@@ -135,6 +135,7 @@ function roles.sub(o)
     node:subscribe(names, handler)
     assert(node:connect(o.to, { timeout = 30 }))
   end
+  if topics > 1 then chaski.sleep(0.5) end -- until the publisher has read them all
   ready()
 end
 
@@ -332,7 +333,7 @@ function roles.nodes(o)
   for i = 1, count do
     nodes[i + 1] = new_node(o, "sub" .. i)
   end
-  tell("result", { kib = (resident_kib() - before) / count })
+  tell("result", { kib = (resident_kib() - before) / count, count = #nodes })
 end
 
 --- One node that many connect to: what an accepted idle edge costs after the first ten.

@@ -3,8 +3,9 @@
 local chaski = require "chaski"
 
 package.path = arg[0]:match "^(.*)/" .. "/?.lua;" .. package.path
-local cases = require "cases"
 local processes = require "processes"
+processes.cores = table.concat(arg, " "):match "cores=(%S+)"
+local cases = require "cases"
 
 -- --- what is asked for -----------------------------------------------------------------------------------------------
 
@@ -18,7 +19,6 @@ for _, word in ipairs(arg) do
   elseif name == "peers" then settings.peers = value
   elseif name == "installed" then settings.installed[value] = true
   elseif name == "folder" then settings.folder = value
-  elseif name == "cores" then processes.cores = value
   elseif name == "list" then list_only = true
   elseif name == "case" then wanted[#wanted + 1] = value end
 end

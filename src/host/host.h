@@ -16,6 +16,7 @@ typedef struct host_options {
   bool execute, version; /* -e, -v given */
   bool interactive;      /* -i, or neither script nor -e nor -v on a terminal */
   bool ignore_env;       /* -E */
+  bool check;            /* --check: the script is not run but looked at */
   const char *log_level; /* --log-level, NULL */
 } host_options;
 

@@ -19,6 +19,7 @@ static const char usage[] =
     "  -E                 ignore environment variables\n"
     "  -W                 turn warnings on\n"
     "  --log-level LEVEL  error, warn (the default), info, debug or trace\n"
+    "  --check            check 'script' without listening: syntax, options, ports, and a run on a virtual network\n"
     "  --help             show this text\n"
     "  --version          show version information and end\n"
     "  --                 stop handling options\n"
@@ -62,6 +63,7 @@ static bool long_option(host_options *o, int *i, int *status) {
     host_print_version();
     return end(EXIT_SUCCESS, status);
   }
+  if (strcmp(arg, "--check") == 0) return o->check = true;
   if (strcmp(arg, level) == 0) return log_level(o, arg, o->argv[++*i], status);
   if (strncmp(arg, level, sizeof level - 1) == 0 && arg[sizeof level - 1] == '=')
     return log_level(o, arg, arg + sizeof level, status);
@@ -105,6 +107,7 @@ bool host_options_read(int argc, char **argv, host_options *o, int *status) {
     if (!ok) return false;
   }
   o->script = i;
+  if (o->check && i == argc) return refuse("--check", "needs a script", status);
   if (i == argc && !o->execute && !o->version && isatty(STDIN_FILENO)) o->interactive = true;
   return true;
 }

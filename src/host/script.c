@@ -127,8 +127,17 @@ static int push_arguments(lua_State *L, const host_options *o) {
   return n;
 }
 
+/* A function that gets the script's name and arguments, and returns the exit code. */
+static int prepare_check(lua_State *L, host_script *s) {
+  s->stage = ENDING;
+  if (luaL_loadstring(L, "return require('chaski.check').run(...)") != LUA_OK) lua_error(L);
+  lua_pushstring(L, s->options->argv[s->options->script]);
+  return push_arguments(L, s->options) + 1;
+}
+
 static int prepare_script(lua_State *L, host_script *s) {
   const host_options *o = s->options;
+  if (o->check) return prepare_check(L, s);
   s->stage = o->interactive ? DIALOGUE : END;
   if (o->script < o->argc) {
     const char *file = o->argv[o->script];
@@ -148,8 +157,8 @@ static int prepare_dialogue(lua_State *L, host_script *s) {
   return 0;
 }
 
-/* Its result is the exit code. */
-static void end_dialogue(lua_State *L, host_script *s) {
+/* The result is the exit code. */
+static void end_with_code(lua_State *L, host_script *s) {
   s->stage = END;
   s->status = (int)lua_tointeger(L, -1);
   host_signals_leave();
@@ -175,7 +184,7 @@ static int go_on(lua_State *L, int status, lua_KContext called) {
   (void)status;
   for (;;) {
     if (called && lua_isstring(L, 2)) lua_setglobal(L, lua_tostring(L, 2));
-    if (s->stage == ENDING) end_dialogue(L, s);
+    if (s->stage == ENDING) end_with_code(L, s);
     lua_settop(L, 1);
     lua_pushnil(L);
     called = 0;
