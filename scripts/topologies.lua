@@ -170,8 +170,20 @@ local function simulate(name, make, ...)
   end, ...))
 end
 
-local made, err, code = uv.fs_mkdir(dir, 493) -- 0755
-assert(made or code == "EEXIST", err)
+--- The folder, and those above it that are missing.
+local function make_folder(path)
+  local above = path:match "^(.*[^/])/+[^/]+/*$"
+  local made, err, code = uv.fs_mkdir(path, 493) -- 0755
+  if code == "ENOENT" and above then
+    make_folder(above)
+    made, err, code = uv.fs_mkdir(path, 493)
+  end
+  if made or code == "EEXIST" then return end
+  io.stderr:write("topologies: cannot make the folder: ", err, "\n")
+  os.exit(1, true)
+end
+
+make_folder(dir)
 for _, shape in ipairs(shapes) do
   (seed and simulate or run)(table.unpack(shape))
 end

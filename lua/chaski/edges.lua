@@ -27,7 +27,7 @@ local ping_schema = {
 
 --- Check the options and wait for their delay; what is left is for the core.
 local function prepare(where, given)
-  given = options.check(where, ping_schema, given, 3)
+  given = options.check(where, ping_schema, given)
   if given.delay > 0 then core.sleep(given.delay) end
   given.delay = nil
   return given
@@ -69,7 +69,7 @@ local handshake_schema = {
 --- how things stand: nil, err with code "live", or "no_edge" when the edge has ended (connect again).
 function methods:handshake(edge, given)
   local where = "node:handshake"
-  options.expect_object(where, "chaski.edge", "an edge", edge, 2)
+  options.expect_object(where, "chaski.edge", "an edge", edge)
   given = options.check(where, handshake_schema, given)
   if given.delay > 0 then core.sleep(given.delay) end
   if edge.live and edge.node == self then
@@ -135,11 +135,26 @@ local function joined(ip, port)
   return (ip:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(ip, port)
 end
 
+local function expect_peer(address)
+  if type(address) == "string" or is_a(address, "chaski.node") then return end
+  options.raise(("node:connect: expected 'host:port' or a node, got %s"):format(options.describe(address)))
+end
+
+--- The edge that is there after a discovery: the one it began at, or, when that was left, one that it has found.
+local function remaining(node, edge, found)
+  if edge.live then return edge end
+  for _, topic in ipairs(node.subscriptions) do
+    if found[topic] and found[topic].live then return found[topic] end
+  end
+  return edge
+end
+
 --- connect(address or node [, options]) or connect(ip, port [, options]).
 function methods:connect(address, given, more)
   if math.type(given) == "integer" then
     address, given = joined(address, given), more
   end
+  expect_peer(address)
   if given == nil then return want(self, core.connect(self, address)) end
   given = options.check("node:connect", connect_schema, given)
   if given.paired or given.report then return want(self, dial_back(self, address, given)) end
@@ -148,7 +163,7 @@ function methods:connect(address, given, more)
   local searched
   searched, err = self:discovery { node = edge, on_pair = "disconnect", timeout = given.discovery_timeout }
   if not searched then return nil, err end
-  return edge
+  return remaining(self, edge, searched)
 end
 
 local function has_edge_to_id(node, id)

@@ -20,9 +20,7 @@ local chaski = {
   topology = require "chaski.topology",
   message = require "chaski.message",
   messages_pool = core.messages_pool,
-  reconnect = function(figures)
-    return (reconnect.jitter(figures, 3)) -- no tail call: the level counts callers
-  end,
+  reconnect = reconnect.jitter,
 
   pack = core.pack,
   unpack = core.unpack,

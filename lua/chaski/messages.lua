@@ -57,8 +57,16 @@ function methods:unsubscribe(topics)
   end
 end
 
--- Commands of the protocol that lua/chaski handles; the core knows the others and refuses them itself.
+local COMMAND_MAX = 64 -- bytes: CHASKI_COMMAND_MAX of src/core/message.h
+
+-- Commands of the protocol, which lua/chaski and the core handle.
 local reserved = {
+  handshake = true,
+  handshake_back = true,
+  ping = true,
+  pong = true,
+  subscriptions = true,
+  forbidden = true,
   discovery = true,
   report_paired = true,
   request_udp = true,
@@ -71,6 +79,8 @@ local reserved = {
 local function check_command(where, command)
   if type(command) ~= "string" then
     error(("%s: expected the name of a command, got %s"):format(where, describe(command)), 3)
+  elseif #command < 1 or #command > COMMAND_MAX then
+    error(("%s: expected a command of 1..%d bytes, got %s"):format(where, COMMAND_MAX, describe(command)), 3)
   end
   if reserved[command] then error(("%s: command '%s' is one of the protocol's"):format(where, command), 3) end
 end
@@ -78,6 +88,9 @@ end
 function methods:handle(command, handler, given)
   local where = "node:handle"
   check_command(where, command)
+  if command == "ChaskiMessage" then
+    error(("%s: command 'ChaskiMessage' is what publish sends: subscribe to its topics"):format(where), 2)
+  end
   check_function(where, handler)
   given = options.check(where, options.subscription, given)
   given.command = true

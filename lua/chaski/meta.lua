@@ -92,7 +92,7 @@ function subscription:remove() end
 ---@field id string
 ---@field ip string
 ---@field port integer
----@field address string "ip:port"
+---@field address string "ip:port" that others may dial: with `advertise`, that host
 ---@field root boolean
 ---@field ttl integer
 ---@field origin integer 60 random bits of this start
@@ -139,7 +139,8 @@ function node:refresh_revocations(options) end
 ---@field discovery boolean? then search a peer for each topic that is not paired, and leave this one when one is found
 ---@field discovery_timeout number? seconds; default 10
 
---- Suspends until the peer counts the edge too (it has answered a ping). A dial-back does not wait for that.
+--- Suspends until the peer counts the edge too (it has answered a ping). A dial-back does not wait for that. With
+--- discovery, the edge that remains: to the peer at the address, or, when that was left, to one that was found.
 ---@param address string|chaski.node "host:port", "Name@host:port"; or an ip, with the port apart
 ---@param options chaski.connect_options?
 ---@return chaski.edge?, chaski.error?
@@ -270,9 +271,10 @@ function node:discovery(options) end
 ---@return any answer, chaski.error?
 function node:request(callback, kwargs, options) end
 
---- Let peers call fn(kwargs, edge) as `callback`; what it returns is the answer.
+--- Let peers call fn(kwargs, edge) as `callback`; what it returns is the answer. nil and a reason, or an error raised,
+--- gives who asks nil and an error with code "failed".
 ---@param callback string
----@param fn fun(kwargs: table, edge: chaski.edge): any
+---@param fn fun(kwargs: table, edge: chaski.edge): any, any
 ---@return chaski.handle
 function node:serve(callback, fn) end
 

@@ -54,6 +54,14 @@ function fields.reconnections(node)
   return core.node_state(node).options.reconnections
 end
 
+--- "ip:port" that others may dial.
+local own_address = fields.address
+function fields.address(node)
+  local address, told = own_address(node), core.node_state(node).options.advertise
+  if not address or not told then return address end
+  return (told:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(told, node.port)
+end
+
 local function add_extra(answer, extra, node)
   for key, value in pairs(extra and extra(node) or {}) do
     answer[key] = value
@@ -84,15 +92,15 @@ function fields.tls(node)
 end
 
 local function new(given)
-  local checked = options.check_node(given, 2)
+  local checked = options.check_node(given)
   secure.check(checked, 2)
   local state = { options = checked, listeners = {}, paired = {}, redialling = {} }
-  local node, err = core.new_node(checked, state)
+  local ok, node, err = pcall(core.new_node, checked, state)
+  if not ok then options.raise(tostring(node)) end -- what does not fit together, says the core
   if not node then return nil, err end
-  local ok
   ok, err = secure.install(node, checked)
   if not ok then return nil, err end
-  if checked.reconnections > 0 then reconnect.install(node, checked.reconnect, 3) end
+  if checked.reconnections > 0 then reconnect.install(node, checked.reconnect) end
   requests.install(node)
   status.install(node)
   if checked.introspect then introspect.install(node) end

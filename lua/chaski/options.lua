@@ -52,15 +52,28 @@ function M.is_a(value, class)
   return meta and meta.__name == class
 end
 
+local ours = debug.getinfo(1, "S").source:match "^(.*/)[^/]*$" -- lua/chaski/
+
+--- Raise the text as a mistake of the script: at the line of the first caller that is none of our files.
+---@param text string
+function M.raise(text)
+  local level = 2
+  local info = debug.getinfo(level, "S")
+  while info and info.source:sub(1, #ours) == ours do
+    level = level + 1
+    info = debug.getinfo(level, "S")
+  end
+  error(text, level)
+end
+
 --- Raise unless value is an object of this class.
 ---@param where string
 ---@param class string
 ---@param expected string the class in words: "an edge"
 ---@param value any
----@param level integer of the caller to blame, as in error()
-function M.expect_object(where, class, expected, value, level)
+function M.expect_object(where, class, expected, value)
   if M.is_a(value, class) then return end
-  error(("%s: expected %s, got %s"):format(where, expected, M.describe(value)), level + 1)
+  M.raise(("%s: expected %s, got %s"):format(where, expected, M.describe(value)))
 end
 
 -- --- kinds: { expected =, test = } -----------------------------------------------------------------------------------
@@ -164,7 +177,7 @@ local function names_of(schema)
   return names
 end
 
-local function refuse_unknown(where, schema, given, level)
+local function refuse_unknown(where, schema, given)
   local known = {}
   for _, row in ipairs(schema) do
     known[row.name] = true
@@ -172,7 +185,7 @@ local function refuse_unknown(where, schema, given, level)
   for name in pairs(given) do
     if not known[name] then
       local hint = type(name) == "string" and M.suggestion(name, names_of(schema)) or ""
-      error(("%s: unknown option '%s'%s"):format(where, tostring(name), hint), level + 1)
+      M.raise(("%s: unknown option '%s'%s"):format(where, tostring(name), hint))
     end
   end
 end
@@ -182,33 +195,29 @@ end
 ---@param name string option or argument
 ---@param kind table
 ---@param value any
----@param level integer of the caller to blame, as in error()
-function M.expect(where, name, kind, value, level)
+function M.expect(where, name, kind, value)
   if kind.test(value) then return end
-  local text = "%s: option '%s': expected %s, got %s"
-  error(text:format(where, name, kind.expected, M.describe(value)), level + 1)
+  M.raise(("%s: option '%s': expected %s, got %s"):format(where, name, kind.expected, M.describe(value)))
 end
 
 --- A table with all options of the schema: those given, checked, and the defaults of the others.
 ---@param where string
 ---@param schema { name: string, kind: table, default: any }[]
 ---@param given table?
----@param level integer? of the caller to blame; 2 is who calls the function that calls this one
 ---@return table
-function M.check(where, schema, given, level)
-  level = (level or 2) + 1
+function M.check(where, schema, given)
   if given == nil then given = {} end
   if type(given) ~= "table" then
-    error(("%s: expected a table of options, got %s"):format(where, M.describe(given)), level)
+    M.raise(("%s: expected a table of options, got %s"):format(where, M.describe(given)))
   end
-  refuse_unknown(where, schema, given, level)
+  refuse_unknown(where, schema, given)
   local checked = {}
   for _, row in ipairs(schema) do
     local value = given[row.name]
     if value == nil then
       value = row.default
     else
-      M.expect(where, row.name, row.kind, value, level)
+      M.expect(where, row.name, row.kind, value)
     end
     checked[row.name] = value
   end
@@ -227,26 +236,27 @@ for i, row in ipairs(core.limit_rows()) do
   rows[row.name], limit_names[i] = row, row.name
 end
 
-local function check_limit(where, name, value, level)
+local function check_limit(where, name, value)
   local row = rows[name]
   if not row then
     local hint = M.suggestion(tostring(name), limit_names)
-    error(("%s: unknown limit '%s'%s"):format(where, tostring(name), hint), level + 1)
+    if hint == "" then hint = "; node.limits and src/core/limits.h list them" end
+    M.raise(("%s: unknown limit '%s'%s"):format(where, tostring(name), hint))
   end
   local scale = row.unit == "s" and 1e9 or 1
   local kind = scale == 1 and M.integer(row.least, row.most) or M.seconds(row.least / scale, row.most / scale)
   if not kind.test(value) then
     local text = "%s: limit '%s' (%s): expected %s, got %s"
-    error(text:format(where, name, row.reason, kind.expected, M.describe(value)), level + 1)
+    M.raise(text:format(where, name, row.reason, kind.expected, M.describe(value)))
   end
   return scale == 1 and value or math.tointeger(math.floor(value * scale + 0.5))
 end
 
 --- Limits as the core takes them: bytes, counts and nanoseconds.
-function M.limits(where, given, level)
+function M.limits(where, given)
   local checked = {}
   for name, value in pairs(given) do
-    checked[name] = check_limit(where, name, value, level + 1)
+    checked[name] = check_limit(where, name, value)
   end
   return checked
 end
@@ -256,8 +266,15 @@ end
 local overflow = M.one_of("drop_new", "drop_old", "disconnect", "block")
 local name = M.text(1, 64)
 
+local numeric = {
+  expected = "numeric IPv4 or IPv6 address",
+  test = function(value)
+    return type(value) == "string" and core.numeric(value)
+  end,
+}
+
 M.node = {
-  { name = "ip", kind = M.text(1, 255) }, -- default 127.0.0.1; in a simulation an address of its own
+  { name = "ip", kind = numeric }, -- default 127.0.0.1; in a simulation an address of its own
   { name = "port", kind = M.integer(0, 65535), default = 0 },
   { name = "name", kind = name },
   { name = "id", kind = name },
@@ -313,11 +330,11 @@ M.subscription = {
 }
 
 --- The options of a node, checked; limits as the core takes them.
-function M.check_node(given, level)
+function M.check_node(given)
   local where = "chaski.node"
-  local checked = M.check(where, M.node, given, level + 1)
+  local checked = M.check(where, M.node, given)
   checked.ip = checked.ip or core.default_ip()
-  checked.limits = M.limits(where, checked.limits, level + 1)
+  checked.limits = M.limits(where, checked.limits)
   checked.limits.messages_pool_maxsize = checked.messages_pool_maxsize or checked.limits.messages_pool_maxsize
   checked.subscriptions = M.list(checked.subscriptions)
   return checked

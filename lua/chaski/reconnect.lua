@@ -37,8 +37,8 @@ local option_schema = {
 
 --- The default policy with other figures.
 ---@param given { base: number?, cap: number? }? seconds
-function M.jitter(given, level)
-  local figures = options.check("reconnect", jitter_schema, given, level)
+function M.jitter(given)
+  local figures = options.check("reconnect", jitter_schema, given)
   return function(node, _, attempt, previous)
     if attempt > node.reconnections then return nil end
     local most = math.max(figures.base, (previous or figures.base) * 3)
@@ -93,16 +93,16 @@ function M.follow(node, edge)
 end
 
 --- The policy that the option says, and whether it is followed after a goodbye too.
-local function read_option(option, level)
+local function read_option(option)
   if type(option) == "function" then return option, false end
-  local given = options.check("chaski.node: option 'reconnect'", option_schema, option, level + 1)
-  return given.policy or M.jitter({ base = given.base, cap = given.cap }, level + 1), given.goodbye
+  local given = options.check("chaski.node: option 'reconnect'", option_schema, option)
+  return given.policy or M.jitter({ base = given.base, cap = given.cap }), given.goodbye
 end
 
 --- Set up the node's policy as its options say.
-function M.install(node, option, level)
+function M.install(node, option)
   if not option then return end
-  local policy, goodbye = read_option(option, level + 1)
+  local policy, goodbye = read_option(option)
   core.node_state(node).policy = policy
   local function redial(edge, reason)
     local may_return = goodbye and reason == "goodbye" and edge.detail == "stopped"
@@ -113,7 +113,7 @@ function M.install(node, option, level)
 end
 
 function core.node_methods:try_to_reconnect(edge)
-  options.expect_object("node:try_to_reconnect", "chaski.edge", "an edge", edge, 2)
+  options.expect_object("node:try_to_reconnect", "chaski.edge", "an edge", edge)
   return M.follow(self, edge)
 end
 

@@ -24,7 +24,8 @@ local schema = {
   { name = "edge", kind = { expected = "an edge", test = is_edge } },
 }
 
---- Let peers call fn(kwargs, edge) as `callback`. What it returns is the answer. Returns a handle with remove().
+--- Let peers call fn(kwargs, edge) as `callback`. What it returns is the answer; nil and a reason, or an error raised,
+--- is an error for who asks, with code "failed". Returns a handle with remove().
 function methods:serve(callback, fn)
   if type(callback) ~= "string" or callback == "" then
     error(("node:serve: expected the name of a callback, got %s"):format(options.describe(callback)), 2)
@@ -58,12 +59,26 @@ local function fail_one(pending, id, edge, err)
   if next(question.asked) == nil then finish(pending, id, false, err) end
 end
 
-local function ask(node, id, data, edges)
-  local asked, err = {}, core.new_error("no_edge", "node:request: there is no live edge")
+--- The error of a write, as one of the request.
+local function reword(where, edge, err)
+  if err.code == "no_edge" then
+    return core.new_error("no_edge", ("%s: the edge to %s has ended"):format(where, edge.name))
+  end
+  local written = "node:write request_udp"
+  local text = err.message
+  if text:sub(1, #written) == written then text = where .. text:sub(#written + 1) end
+  return core.new_error(err.code, text)
+end
+
+local function ask(node, id, data, edges, where)
+  local asked, err = {}, core.new_error("no_edge", where .. ": there is no live edge")
   for _, edge in ipairs(edges) do
     local ok, why = core.write(node, "request_udp", data, { edge = edge }, true)
-    if ok then asked[edge] = true
-    else err = why end
+    if ok then
+      asked[edge] = true
+    else
+      err = reword(where, edge, why)
+    end
   end
   core.node_state(node).requests[id].asked = asked
   return next(asked) ~= nil, err
@@ -91,7 +106,7 @@ function methods:request(callback, kwargs, given)
     arguments[key] = value
   end
   local data = { id = as_str(self, id), callback = as_str(self, callback), kwargs = arguments }
-  local sent, err = ask(self, id, data, given.edge and { given.edge } or self.edges)
+  local sent, err = ask(self, id, data, given.edge and { given.edge } or self.edges, "node:request " .. callback)
   if not sent then return nil, err end
   local ok, value = core.park(given.timeout)
   if ok then
@@ -149,16 +164,17 @@ end
 local function call(node, edge, data, fn)
   local state, number = core.node_state(node), edge.number
   count(state, number, 1)
-  local ok, response = xpcall(fn, function(err)
+  local ok, response, why = xpcall(fn, function(err)
     if not is_cancel(err) then core.report_error(err, "callback " .. data.callback) end
     return err
   end, data.kwargs, edge)
   count(state, number, -1)
   if not edge.live then return end
-  if ok then
-    answer(node, edge, data, response)
+  local failed = ok and response == nil and why ~= nil -- nil, err: as everything that can fail says it
+  if not ok or (failed and edge.protocol > 0) then
+    refuse(node, edge, data, "failed", tostring(failed and why or response))
   else
-    refuse(node, edge, data, "failed", tostring(response))
+    answer(node, edge, data, response)
   end
 end
 

@@ -44,6 +44,12 @@ function methods:write(command, data, given)
 end
 
 function methods:send_udp_message(command, data, ip, port)
+  local where = "node:send_udp_message"
+  if type(ip) ~= "string" or not core.numeric(ip) then
+    options.raise(("%s: expected a numeric ip, got %s"):format(where, options.describe(ip)))
+  elseif math.type(port) ~= "integer" or port < 1 or port > 65535 then
+    options.raise(("%s: expected a port 1..65535, got %s"):format(where, options.describe(port)))
+  end
   local ok, value = encode(self, data)
   if not ok then return nil, value end
   return core.send_datagram(self, command, value, ip, port, true)
@@ -55,7 +61,7 @@ local function has_own_bytes(message)
 end
 
 function methods:propagate(message, edge)
-  options.expect_object("node:propagate", "chaski.message", "a message", message, 2)
+  options.expect_object("node:propagate", "chaski.message", "a message", message)
   if has_own_bytes(message) then return core.propagate(self, message, edge) end
   local ok, value = encode(self, message.data)
   if not ok then return nil, value end
@@ -63,7 +69,7 @@ function methods:propagate(message, edge)
 end
 
 function methods:serialize_message(message)
-  options.expect_object("node:serialize_message", "chaski.message", "a message", message, 2)
+  options.expect_object("node:serialize_message", "chaski.message", "a message", message)
   local frame = has_own_bytes(message) and core.original_frame(message)
   if frame then return frame end
   local ok, value = encode(self, message.data)

@@ -78,7 +78,7 @@ end
 --- Let virtual time pass: inside of run as chaski.sleep, outside of it for all that was left behind.
 ---@param time number seconds
 function methods:pass(time)
-  options.expect("sim:pass", "time", options.seconds(0, 1e9), time, 2)
+  options.expect("sim:pass", "time", options.seconds(0, 1e9), time)
   if self.running then return task.sleep(time) end
   assert(core.sim_run(self, time + 1, function()
     task.sleep(time)
@@ -97,6 +97,12 @@ end
 
 -- --- conditions and faults -------------------------------------------------------------------------------------------
 
+--- Raise unless C takes this for an end of a path.
+local function expect_end(where, value)
+  if options.is_a(value, "chaski.node") or (type(value) == "string" and core.numeric(value)) then return end
+  options.raise(("%s: expected a node or a numeric ip, got %s"):format(where, options.describe(value)))
+end
+
 --- Other conditions for a path: sim:link(a, b, { delay = 0.2 }) between two nodes or ips, sim:link(a, { ... }) for
 --- all of one, sim:link { ... } for all that have none of their own. What is left out is as the simulation was made
 --- with.
@@ -109,6 +115,8 @@ function methods:link(a, b, given)
   elseif given == nil then
     b, given = nil, b
   end
+  if a ~= nil then expect_end("sim:link", a) end
+  if b ~= nil then expect_end("sim:link", b) end
   given = options.check("sim:link", link_schema, given)
   for _, row in ipairs(link_schema) do
     if given[row.name] == nil then given[row.name] = defaults[self][row.name] end
@@ -121,6 +129,10 @@ end
 ---@param b chaski.node|string|nil
 ---@return integer connections
 function methods:cut(a, b)
+  if not options.is_a(a, "chaski.edge") then
+    expect_end("sim:cut", a)
+    expect_end("sim:cut", b)
+  end
   return core.sim_cut(self, a, b)
 end
 
@@ -133,6 +145,8 @@ end
 function methods:partition(left, right, on)
   for _, a in ipairs(left) do
     for _, b in ipairs(right) do
+      expect_end("sim:partition", a)
+      expect_end("sim:partition", b)
       core.sim_blackhole(self, a, b, on ~= false)
     end
   end

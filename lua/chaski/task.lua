@@ -1,6 +1,7 @@
 --- Tasks: what the host calls is a coroutine of its own and may wait. The mechanism is chaski.core's.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
+local options = require "chaski.options"
 
 local task = {}
 
@@ -47,8 +48,11 @@ end
 -- over when the next is due takes its place. An error is logged and ends that call only.
 function task.every(seconds, fn, ...)
   local positive = math.type(seconds) and seconds > 0 -- false for NaN
-  if not positive then error("every: seconds (argument 1) must be a number above 0", 2) end
-  if type(fn) ~= "function" then error("every: fn (argument 2) must be a function, got " .. type(fn), 2) end
+  if not positive then
+    options.raise(("chaski.every: expected seconds above 0, got %s"):format(options.describe(seconds)))
+  elseif type(fn) ~= "function" then
+    options.raise(("chaski.every: expected a function, got %s"):format(options.describe(fn)))
+  end
   local every = setmetatable({ seconds = seconds, removed = false }, Every)
   every.task = core.spawn(tick, every, fn, ...)
   return every

@@ -75,7 +75,7 @@ local function expect_count(shape, name, value, least, most)
 end
 
 local function check(shape, rows, given)
-  local checked = options.check("topology." .. shape, rows, given, 3) -- no tail call: its level counts this function
+  local checked = options.check("topology." .. shape, rows, given)
   return checked
 end
 
@@ -302,7 +302,7 @@ end
 --- waits for each other, and that would be measured, as it was while connecting. Suspends.
 ---@param rounds integer? default 1
 function Topology:ping(rounds)
-  options.expect("topology:ping", "rounds", options.integer(1, 1000), rounds or 1, 2)
+  options.expect("topology:ping", "rounds", options.integer(1, 1000), rounds or 1)
   all_at_once(self.nodes, function(node) -- behind what is still under way
     return node:ping { latency_update = false }
   end)

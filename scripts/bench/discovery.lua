@@ -6,13 +6,11 @@
 --
 -- Frames are counted, twice: an edge that a policy says is a frame; and those who do not share the topic send nothing
 -- else meanwhile, so that their ledgers must have grown by as many.
+package.path = arg[0]:gsub("[^/]*$", "") .. "?.lua;" .. package.path
 local chaski = require "chaski"
 
-local seeds, count = math.tointeger(tonumber(arg[1] or 50)), math.tointeger(tonumber(arg[2] or 200))
-if not seeds or not count or seeds < 1 or count < 20 then
-  io.stderr:write "usage: chaski-lua scripts/bench/discovery.lua [SEEDS [NODES]], at least 20 nodes\n"
-  os.exit(2, true)
-end
+local usage = "scripts/bench/discovery.lua [SEEDS [NODES]], at least 20 nodes"
+local seeds, count = require("usage").integers(usage, { { 50, 1 }, { 200, 20 } })
 
 local DEGREE, TIMEOUT = 4, 20
 
@@ -52,7 +50,13 @@ local function search(name, sharing, seed)
   local policy, did = counting(name)
   local function options(i)
     local shares = i == 1 or i > count - sharing
-    return { discovery = policy, subscriptions = shares and "s" or nil, paired = i > 1 and shares, keep_alive = false }
+    return {
+      discovery = policy,
+      subscriptions = shares and "s" or nil,
+      paired = i > 1 and shares,
+      keep_alive = false,
+      limits = { resume_timeout = 0 }, -- nor are there acknowledgements
+    }
   end
   local graph = assert(chaski.topology.random(count, { seed = seed, degree = DEGREE, node = options }))
   assert(graph:connect())

@@ -1,14 +1,11 @@
 -- enrol.lua [NODES]: how long it takes from nothing, not even a CA, until NODES (50) nodes in one process have enrolled
 -- and stand in a ring of mutual TLS, each having heard the others. Then a node is revoked, and all know it. Prints the
 -- times. Its files are in a temporary folder, and go.
+package.path = arg[0]:gsub("[^/]*$", "") .. "?.lua;" .. package.path
 local chaski = require "chaski"
 local uv = require "luv"
 
-local count = math.tointeger(tonumber(arg[1] or 50))
-if not count or count < 3 then
-  io.stderr:write "usage: chaski-lua scripts/bench/enrol.lua [NODES], at least 3\n"
-  os.exit(2, true)
-end
+local count = require("usage").integers("scripts/bench/enrol.lua [NODES], at least 3", { { 50, 3 } })
 
 local folder = assert(uv.fs_mkdtemp((os.getenv "TMPDIR" or "/tmp") .. "/chaski-enrol-XXXXXX"))
 

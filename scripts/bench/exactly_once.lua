@@ -1,9 +1,10 @@
 -- exactly_once.lua [COUNT]: a ring of 3 and a full mesh of 6 nodes in one process, propagation on, every node
 -- publishing COUNT (100 000) messages as fast as publish lets it. Each handler must get each message of the others
 -- exactly once, in order of each origin, and none of its own. Exit 1 if not.
+package.path = arg[0]:gsub("[^/]*$", "") .. "?.lua;" .. package.path
 local chaski = require "chaski"
 
-local count = tonumber(arg[1] or 100000)
+local count = require("usage").integers("scripts/bench/exactly_once.lua [COUNT], at least 1", { { 100000, 1 } })
 local wrong = 0
 
 local function check(ok, text, ...)

@@ -135,11 +135,17 @@ local function judge(case, results)
   end
   for _, each in ipairs(case.limits or {}) do
     local value, least, most = median(figures(results[each[1]] or {}, "value"))
+    local bound = each[2]
+    if type(bound) == "function" then
+      bound = bound(function(name)
+        return (median(figures(results[name] or {}, "value")))
+      end)
+    end
     verdicts[#verdicts + 1] = {
       what = ("%s: %s"):format(case.name, each[1]),
-      wanted = ("<= %g %s"):format(each[2], case.unit),
+      wanted = ("<= %.3g %s"):format(bound, case.unit),
       got = ("%.2f (%.2f to %.2f)"):format(value, least, most),
-      met = value <= each[2],
+      met = value <= bound,
     }
   end
 end

@@ -3,11 +3,13 @@
 -- which one is stopped (SIGSTOP) for the middle third of the time (SECONDS, 9; messages of SIZE bytes, 1024). Prints
 -- what each got before and meanwhile, and what became of the one that was stopped. Exit 1 if the others lost anything,
 -- or were held up by more than half. SPDX-License-Identifier: MIT
+package.path = arg[0]:gsub("[^/]*$", "") .. "?.lua;" .. package.path
 local chaski = require "chaski"
 local uv = require "luv"
 
 local SUBSCRIBERS = 10
-local seconds, size = tonumber(arg[1] or 9), tonumber(arg[2] or 1024)
+local usage = "scripts/bench/slow_consumer.lua [SECONDS] [SIZE], at least 3 s and 8 bytes"
+local seconds, size = require("usage").integers(usage, { { 9, 3 }, { 1024, 8 } })
 
 local subscriber = [[
 local chaski = require "chaski"

@@ -1,8 +1,9 @@
 -- thousand.lua [NODES]: NODES (1000) nodes in one process, each with 4 edges (a ring with chords), come up, exchange
 -- one message over each edge, and stop. Prints the time and the resident memory of a node and of an edge.
+package.path = arg[0]:gsub("[^/]*$", "") .. "?.lua;" .. package.path
 local chaski = require "chaski"
 
-local count = tonumber(arg[1] or 1000)
+local count = require("usage").integers("scripts/bench/thousand.lua [NODES], at least 15", { { 1000, 15 } })
 local needed = count * 5 + 64 -- a listener a node, two ends of two edges a node
 
 local function resident_kib()

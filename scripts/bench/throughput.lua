@@ -167,16 +167,21 @@ local function measure(name, seconds, runs, relayed)
   print(("%-8s %10.0f messages/s at the handler (%.0f to %.0f)   CPU: %s"):format(name, rate, least, most, cpu))
 end
 
+local usage = "usage: scripts/bench/throughput [--seconds S] [--runs N] [--help]\n"
+
 local function main(...)
   local options, i = { seconds = 3, runs = 3 }, 1
   local words = { ... }
   while words[i] do
-    local key = words[i]:match "^%-%-(%a+)$"
-    if not options[key] or not tonumber(words[i + 1]) then
-      io.stderr:write "usage: scripts/bench/throughput [--seconds S] [--runs N]\n"
+    local key, value = words[i]:match "^%-%-(%a+)$", tonumber(words[i + 1])
+    if key == "help" then
+      io.write(usage)
+      os.exit(0, true)
+    elseif not options[key] or not value or value <= 0 or (key == "runs" and not math.tointeger(value)) then
+      io.stderr:write(usage)
       os.exit(2, true)
     end
-    options[key] = tonumber(words[i + 1])
+    options[key] = value
     i = i + 2
   end
   print(

@@ -1,5 +1,5 @@
--- demo_spec.lua: scripts/demo, and how it is interrupted: by a terminal's Ctrl-C, which reaches its whole group, or by a
--- signal to it alone. SPDX-License-Identifier: MIT
+-- demo_spec.lua: scripts/demo, and how it is interrupted: by a terminal's Ctrl-C, which reaches its whole group, or by
+-- a signal to it alone. SPDX-License-Identifier: MIT
 local uv = require "luv"
 local helper = require "spec.helper"
 

@@ -351,21 +351,25 @@ describe("signals", function()
     assert.equal(130, process:wait().code)
   end)
 
-  it_async("one interrupts a script that does not get back to the loop, whose nodes then leave in good order", function()
-    local code = forever
-      .. "local chaski = require 'chaski' local node = assert(chaski.node { name = 'busy' }) "
-      .. "node:on('stopped', function() print 'in good order' end) print 'ready' "
-    local endless = { "while true do pcall(string.rep, 'x', 3) end", "print(pcall(io.read)) while true do end" }
-    for _, each in ipairs(endless) do
-      local process = helper.start({ "-e", code .. each }, { timeout = 10, open = true })
-      process:expect "ready"
-      process:kill "sigterm"
-      assert.equal(143, process:wait().code)
-      assert.matches("interrupted!", process.err, 1, true)
-      assert.matches("stack traceback", process.err, 1, true)
-      assert.matches("in good order", process.out, 1, true)
-    end
-  end, 20)
+  it_async(
+    "one interrupts a script that does not get back to the loop, whose nodes then leave in good order",
+    function()
+      local code = forever
+        .. "local chaski = require 'chaski' local node = assert(chaski.node { name = 'busy' }) "
+        .. "node:on('stopped', function() print 'in good order' end) print 'ready' "
+      local endless = { "while true do pcall(string.rep, 'x', 3) end", "print(pcall(io.read)) while true do end" }
+      for _, each in ipairs(endless) do
+        local process = helper.start({ "-e", code .. each }, { timeout = 10, open = true })
+        process:expect "ready"
+        process:kill "sigterm"
+        assert.equal(143, process:wait().code)
+        assert.matches("interrupted!", process.err, 1, true)
+        assert.matches("stack traceback", process.err, 1, true)
+        assert.matches("in good order", process.out, 1, true)
+      end
+    end,
+    20
+  )
 
   it_async("what a call says of a node that was stopped by one is no error of the script", function()
     local code = forever
@@ -397,6 +401,24 @@ describe("signals", function()
       assert.equal(143, process:wait().code)
     end, 15)
   end
+end)
+
+describe("a root", function()
+  it_async("that finds the ports of roots in use says so", function()
+    local process = run_script [[
+      local chaski = require "chaski"
+      local sim <close> = chaski.sim { seed = 1 }
+      sim:run(function()
+        for i = 1, 7 do
+          local root = assert(chaski.node { name = "root" .. i, ip = "10.9.9.9", root = true })
+          print(root.port >= 8511 and root.port <= 8516)
+        end
+      end)]]
+    assert.equal(("true\n"):rep(6) .. "false\n", process.out)
+    assert.matches("warn root7: the ports of roots, 8511 to 8516, are all in use", process.err, 1, true)
+    assert.equal(1, select(2, process.err:gsub("\n", "")))
+    assert.equal(0, process.code)
+  end)
 end)
 
 describe("the process", function()

@@ -162,9 +162,16 @@ describe("scripts/topologies.lua", function()
     assert.same({}, names_in(dir))
   end)
 
+  it_async("makes the folders that are missing", function()
+    local dir = folder .. "/not/there/yet"
+    local process = run("--sim", "1", dir, "5")
+    assert.equal(0, process.code, process.err)
+    assert.is_true(#names_in(dir) > 0)
+  end)
+
   it_async("ends with exit code 1 where it cannot write", function()
-    local process = run(folder .. "/not/there", "5")
+    local process = run("/proc/not/there", "5")
     assert.equal(1, process.code)
-    assert.matches("ENOENT", process.err)
+    assert.matches("^topologies: cannot make the folder: ENOENT[^\n]*\n$", process.err)
   end)
 end)

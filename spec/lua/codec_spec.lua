@@ -695,7 +695,7 @@ describe("codec", function()
         local result, err = pack({ ("x"):rep(n) }, { size = n })
         assert.is_nil(result)
         assert.equal("too_big", err.code)
-        assert.equal("value: larger than the limit", (tostring(err):gsub("%[1%]", "")))
+        assert.equal("value: larger than the limit of 10 bytes", (tostring(err):gsub("%[1%]", "")))
       end
     end)
 

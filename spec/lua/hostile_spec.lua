@@ -134,7 +134,15 @@ local function told(reason, detail)
   return detail and ("%s (%s)"):format(reason, detail) or reason
 end
 
---- Each of the cases { reason, detail, bytes, then_end } from a stranger (or an edge): closed and logged, once each.
+--- The reason and detail of a case: who has never sent a frame, and begins like nothing that is one, does not speak our
+--- language.
+local function expected(way, case)
+  if way == "stranger" and case.foreign then return "protocol", "it does not speak chaski, or only over TLS" end
+  return case.reason, case.detail
+end
+
+--- Each of the cases { reason, detail, bytes, then_end, foreign } from a stranger (or an edge): closed and logged, once
+--- each.
 local function attack(way, cases, limits)
   assert(#cases < LINES_A_SECOND)
   local victim = start(limits)
@@ -144,8 +152,9 @@ local function attack(way, cases, limits)
     connection:send(case.bytes)
     if case.then_end then connection:shutdown() end
     connection:wait_end()
-    closed[i] = ("%s %s (%s)"):format(way, case.reason, case.detail or "")
-    logged[i] = told(case.reason, case.detail)
+    local reason, detail = expected(way, case)
+    closed[i] = ("%s %s (%s)"):format(way, reason, detail or "")
+    logged[i] = told(reason, detail)
     victim:seen("closed", i)
     victim:well()
   end
@@ -176,7 +185,7 @@ describe("a connection is closed with a reason, seen in Lua and logged once, whe
       attack_both_ways {
         { reason = "too_big", detail = too_long, bytes = header(4, 8 * 1024 * 1024 + 1) },
         { reason = "too_big", detail = too_long, bytes = header(257, 10) },
-        { reason = "too_big", detail = too_long, bytes = header(0xffffffff, 0xffffffff) },
+        { reason = "too_big", detail = too_long, bytes = header(0xffffffff, 0xffffffff), foreign = true },
       }
     end)
   )
@@ -296,13 +305,14 @@ describe("a connection is closed with a reason, seen in Lua and logged once, whe
     "an HTTP request, a TLS hello, a banner",
     test(function()
       attack_both_ways {
-        { reason = "too_big", detail = too_long, bytes = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" },
+        { reason = "too_big", detail = too_long, bytes = "GET / HTTP/1.1\r\n\r\n", foreign = true },
         {
           reason = "too_big",
           detail = too_long,
+          foreign = true,
           bytes = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" .. ("\x5a"):rep(506),
         },
-        { reason = "too_big", detail = too_long, bytes = "SSH-2.0-OpenSSH_9.2\r\n" },
+        { reason = "too_big", detail = too_long, bytes = "SSH-2.0-OpenSSH_9.2\r\n", foreign = true },
       }
     end)
   )
@@ -317,7 +327,7 @@ describe("a connection is closed with a reason, seen in Lua and logged once, whe
         for j = 2, 3000 do
           bytes[j] = string.char(math.random(0, 255))
         end
-        cases[i] = { reason = "too_big", detail = too_long, bytes = table.concat(bytes) }
+        cases[i] = { reason = "too_big", detail = too_long, bytes = table.concat(bytes), foreign = true }
       end
       attack_both_ways(cases)
     end)

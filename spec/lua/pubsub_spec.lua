@@ -427,7 +427,7 @@ describe("a datagram", function()
       assert.equal("too_big", select(2, a:send_udp_message("hello", ("x"):rep(2000), b.ip, b.port)).code)
       assert.error_matches(function()
         a:send_udp_message("hello", 1, "localhost", 1)
-      end, "numeric address expected")
+      end, "expected a numeric ip")
     end)
   )
 

@@ -498,6 +498,21 @@ describe("chaski.topology", function()
       end)
     )
 
+    it(
+      "tell in the latency matrix what was measured, by both ends, from what was summed up",
+      pure(function()
+        local t = topology.line(3, with())
+        assert.is_true(t:connect())
+        local svg = t:heatmap()
+        assert.truthy(svg:find("measured: 1.0 / 2.0 / 3.0 (min / mean / max)", 1, true))
+        local swatches = {}
+        for weight in svg:gmatch "<text ([^>]*)>ms</text>" do
+          swatches[#swatches + 1] = weight:match 'font%-weight="(%a+)"'
+        end
+        assert.same({ "bold", "normal" }, swatches)
+      end)
+    )
+
     it("ring what is paired, for all its topics or some, but never a root", function()
       local all, some = { a = true, b = true }, { a = true }
       local t = topology.line(

@@ -7,6 +7,9 @@
 
 #define PARTIAL_MIN 4096 /* bytes: most frames that begin in one read end in the next, without another allocation */
 
+#define DATA_MOST (64u * 1024 * 1024) /* the most that limits.h lets data_max and topic_max be */
+#define TOPIC_MOST (4u * 1024)
+
 static uint32_t get32(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
@@ -113,6 +116,13 @@ int chaski_frame_next(chaski_frame_decoder *d, chaski_slice *in, chaski_frame *f
 
 bool chaski_frame_pending(const chaski_frame_decoder *d) {
   return d->partial && !handed_out(d);
+}
+
+bool chaski_frame_foreign(const chaski_frame_decoder *d, chaski_slice rest) {
+  const uint8_t *header = d->partial ? d->partial : rest.ptr;
+  size_t len = d->partial ? d->len : rest.len;
+  if (len >= 4 && header_data(header) > DATA_MOST) return true;
+  return len >= CHASKI_FRAME_HEADER && header_topic(header) > TOPIC_MOST;
 }
 
 void chaski_frame_header(uint8_t out[CHASKI_FRAME_HEADER], uint32_t topic_len, uint32_t data_len) {

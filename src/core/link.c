@@ -149,6 +149,12 @@ static void note_frame(chaski__link *link, bool completed) {
   }
 }
 
+#define FOREIGN "it does not speak chaski, or only over TLS"
+
+static bool is_foreign(const chaski__link *link, chaski_slice rest) {
+  return !link->edge->counters.frames_in && chaski_frame_foreign(&link->decoder, rest);
+}
+
 static void on_data(void *user, const uint8_t *bytes, size_t len) {
   chaski__link *link = user;
   chaski__loop_touch(link->loop);
@@ -164,6 +170,10 @@ static void on_data(void *user, const uint8_t *bytes, size_t len) {
     chaski__receive(link, &frame);
   }
   if (!reads(link)) return;
+  if (r == CHASKI_ETOOBIG && is_foreign(link, in)) {
+    chaski__link_fail(link, CHASKI_EPROTOCOL, FOREIGN);
+    return;
+  }
   if (r == CHASKI_ETOOBIG) CHASKI__HIT(link->node, data_max);
   if (r < 0)
     chaski__link_fail(link, r, r == CHASKI_ETOOBIG ? "a frame's length is over the limit" : "");
@@ -184,6 +194,8 @@ static void on_end(void *user, int status) {
     link->ended = true;
     chaski__session_ack(link);
     if (status != CHASKI_OK || (!link->out.bytes && !link->waiting)) chaski__link_close(link);
+  } else if (is_foreign(link, chaski_slice_of(NULL, 0))) {
+    chaski__link_fail(link, CHASKI_EPROTOCOL, FOREIGN);
   } else if (status == CHASKI_OK && chaski_frame_pending(&link->decoder)) {
     chaski__link_fail(link, CHASKI_ETRUNCATED, "");
   } else {

@@ -291,6 +291,9 @@ int chaski_node_run(chaski_node *node) {
   node->state = NODE_RUNNING;
   if (node->udp && node->events.udp) chaski_timer_start(node->loop, &node->udp_timer, 0);
   chaski__log(node, CHASKI_LOG_INFO, "listening on %s:%u", node->ip, node->port);
+  if (node->root && !node->wanted_port && (node->port < CHASKI_PORT_FIRST || node->port > CHASKI_PORT_LAST))
+    chaski__log(node, CHASKI_LOG_WARN, "the ports of roots, %u to %u, are all in use: nobody will look for it at %u",
+                CHASKI_PORT_FIRST, CHASKI_PORT_LAST, node->port);
   return CHASKI_OK;
 }
 

@@ -17,6 +17,7 @@ typedef struct host_options {
   bool interactive;      /* -i, or neither script nor -e nor -v on a terminal */
   bool ignore_env;       /* -E */
   bool check;            /* --check: the script is not run but looked at */
+  bool reload, watch;    /* --reload or --watch, --watch */
   const char *log_level; /* --log-level, NULL */
 } host_options;
 

@@ -20,6 +20,8 @@ static const char usage[] =
     "  -W                 turn warnings on\n"
     "  --log-level LEVEL  error, warn (the default), info, debug or trace\n"
     "  --check            check 'script' without listening: syntax, options, ports, and a run on a virtual network\n"
+    "  --reload           run 'script' again at SIGHUP: nodes of the same name and their edges stay\n"
+    "  --watch            the same, and when its file changes\n"
     "  --help             show this text\n"
     "  --version          show version information and end\n"
     "  --                 stop handling options\n"
@@ -64,6 +66,8 @@ static bool long_option(host_options *o, int *i, int *status) {
     return end(EXIT_SUCCESS, status);
   }
   if (strcmp(arg, "--check") == 0) return o->check = true;
+  if (strcmp(arg, "--reload") == 0) return o->reload = true;
+  if (strcmp(arg, "--watch") == 0) return o->reload = o->watch = true;
   if (strcmp(arg, level) == 0) return log_level(o, arg, o->argv[++*i], status);
   if (strncmp(arg, level, sizeof level - 1) == 0 && arg[sizeof level - 1] == '=')
     return log_level(o, arg, arg + sizeof level, status);
@@ -107,7 +111,8 @@ bool host_options_read(int argc, char **argv, host_options *o, int *status) {
     if (!ok) return false;
   }
   o->script = i;
-  if (o->check && i == argc) return refuse("--check", "needs a script", status);
+  if (i == argc && (o->check || o->reload))
+    return refuse(o->check ? "--check" : o->watch ? "--watch" : "--reload", "needs a script", status);
   if (i == argc && !o->execute && !o->version && isatty(STDIN_FILENO)) o->interactive = true;
   return true;
 }

@@ -135,10 +135,19 @@ static int prepare_check(lua_State *L, host_script *s) {
   return push_arguments(L, s->options) + 1;
 }
 
+static int prepare_reload(lua_State *L, host_script *s) {
+  const host_options *o = s->options;
+  if (luaL_loadstring(L, "return require('chaski.reload').run(...)") != LUA_OK) lua_error(L);
+  lua_pushboolean(L, o->watch);
+  lua_pushstring(L, o->argv[o->script]);
+  return push_arguments(L, o) + 2;
+}
+
 static int prepare_script(lua_State *L, host_script *s) {
   const host_options *o = s->options;
   if (o->check) return prepare_check(L, s);
   s->stage = o->interactive ? DIALOGUE : END;
+  if (o->reload) return prepare_reload(L, s);
   if (o->script < o->argc) {
     const char *file = o->argv[o->script];
     bool is_stdin = strcmp(file, "-") == 0 && strcmp(o->argv[o->script - 1], "--") != 0;

@@ -11,9 +11,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define PATIENCE 3 /* s until Lua code that keeps the loop from turning is interrupted; what is left is for the nodes  \
-                    */
-#define AGAIN 1    /* s until it is interrupted again, if it has caught the error */
+/* s until Lua code that keeps the loop from turning is interrupted: what is left is for the nodes */
+#define PATIENCE 3
+#define AGAIN 1 /* s until it is interrupted again, if it has caught the error */
 
 static struct {
   chaski_runtime *rt;

@@ -158,6 +158,8 @@ void chaski__open_sim(lua_State *L);
 /* Push nil and an error "what: text" with the code's name; detail, if not "", in brackets. Returns 2. */
 int chaski__fail(lua_State *L, int code, const char *what, const char *detail);
 chaski_slice chaski__check_slice(lua_State *L, int arg); /* a string, not a number */
+/* Push what is wrong with a topic that the node refused: its length. */
+const char *chaski__push_topic_fault(lua_State *L, const chaski_node *node, chaski_slice topic);
 /* Seconds at a field of the options table idx (0: none) as ns; `none` if absent. Raises when negative or no number. */
 uint64_t chaski__opt_ns(lua_State *L, int idx, const char *field, uint64_t none);
 bool chaski__opt_bool(lua_State *L, int idx, const char *field, bool none);

@@ -266,8 +266,8 @@ static int edge_eq(lua_State *L) {
 static int edge_tostring(lua_State *L) {
   chaski_edge *edge = chaski__check_edge(L, 1);
   const chaski_latency *l = chaski_edge_latency(edge);
-  char figures[64];
-  snprintf(figures, sizeof figures, "%.2f ms, %.2f ms", l->latency, l->jitter);
+  char figures[96] = "latency -";
+  if (l->samples) snprintf(figures, sizeof figures, "latency %.2f ms, jitter %.2f ms", l->latency, l->jitter);
   lua_pushfstring(L, "%s%s(%s, ", chaski_edge_root(edge) ? "*" : "", chaski_edge_name(edge), figures);
   get_address(L);
   lua_pushstring(L, chaski_edge_live(edge) ? ")" : ", closed)");

@@ -168,10 +168,16 @@ static bool grow(packer *p, size_t more) {
   return true;
 }
 
+static bool fail_size(job *j, const level *at) {
+  const char *limit = chaski_error_text(CHASKI_ETOOBIG);
+  luaL_checkstack(j->L, SLOTS, NULL);
+  return fail_at(j, at, CHASKI_ETOOBIG, SIZE_MAX,
+                 lua_pushfstring(j->L, "%s of %I bytes", limit, (lua_Integer)j->opt.size));
+}
+
 static bool make_room(job *j, size_t more, const level *at) {
   packer *p = j->p;
-  if (j->opt.size && (p->len > j->opt.size || more - TOKEN_MAX > j->opt.size - p->len))
-    return fail_at(j, at, CHASKI_ETOOBIG, SIZE_MAX, chaski_error_text(CHASKI_ETOOBIG));
+  if (j->opt.size && (p->len > j->opt.size || more - TOKEN_MAX > j->opt.size - p->len)) return fail_size(j, at);
   return grow(p, more) || fail_at(j, at, CHASKI_ENOMEM, SIZE_MAX, chaski_error_text(CHASKI_ENOMEM));
 }
 
@@ -672,7 +678,7 @@ static chaski_pack_options with_defaults(const chaski_pack_options *opt) {
 
 static bool check_size(job *j) {
   if (!j->opt.size || j->p->len <= j->opt.size) return true;
-  return fail_at(j, NULL, CHASKI_ETOOBIG, SIZE_MAX, chaski_error_text(CHASKI_ETOOBIG));
+  return fail_size(j, NULL);
 }
 
 int chaski__pack(lua_State *L, int idx, chaski_packer *handle, const chaski_pack_options *opt, const char *root) {

@@ -20,18 +20,34 @@ static int result(lua_State *L, int rc, const char *method, chaski_slice object)
   return 1;
 }
 
+/* What the arguments before the data say: of which method they are, and to which topic or with which command. */
+typedef struct purpose {
+  const char *method;
+  chaski_slice object;
+} purpose;
+
+/* The error on top is of packing: it is to say what for. */
+static void say_what_for(lua_State *L, purpose to) {
+  char text[WHAT_MAX];
+  lua_getfield(L, -1, "message");
+  lua_pushfstring(L, "%s: %s", what(text, to.method, to.object), lua_tostring(L, -1));
+  lua_setfield(L, -3, "message");
+  lua_pop(L, 1);
+}
+
 /* Pack the value at idx into the state's packer: true, or nil and the error are pushed. */
-static bool pack_as(lua_State *L, chaski_lua_node *n, int idx, chaski_strings strings) {
+static bool pack_as(lua_State *L, chaski_lua_node *n, int idx, chaski_strings strings, purpose to) {
   chaski_pack_options options = n->pack;
   options.strings = strings;
   if (chaski__pack(L, idx, n->packer, &options, "data") == 0) return true;
+  say_what_for(L, to);
   lua_pushnil(L);
   lua_insert(L, -2);
   return false;
 }
 
-static bool pack(lua_State *L, chaski_lua_node *n, int idx) {
-  return pack_as(L, n, idx, n->pack.strings);
+static bool pack(lua_State *L, chaski_lua_node *n, int idx, purpose to) {
+  return pack_as(L, n, idx, n->pack.strings, to);
 }
 
 /* The node's option `strings` is for data of the application, which the argument at idx says it is. */
@@ -42,6 +58,8 @@ static chaski_strings strings_of(lua_State *L, const chaski_lua_node *n, int idx
 static chaski_slice packed(const chaski_lua_node *n) {
   return chaski_slice_of(n->packer->ptr, n->packer->len);
 }
+
+#define PUBLISH "node:publish"
 
 /* --- publish ---------------------------------------------------------------------------------------------------- */
 struct target {
@@ -63,8 +81,20 @@ static int publish_once(lua_State *L, chaski_lua_node *n) {
   chaski_slice topic = chaski__check_slice(L, 2);
   struct target to = publish_options(L, 4);
   if (!n->core) return CHASKI_ESTOPPED;
-  if (!pack(L, n, 3)) return 1;
+  if (!pack(L, n, 3, (purpose){PUBLISH, topic})) return 1;
   return chaski_node_publish(n->core, topic, packed(n), to.edge, to.ttl, NULL);
+}
+
+static int publish_result(lua_State *L, const chaski_lua_node *n, int rc) {
+  chaski_slice topic = chaski__check_slice(L, 2);
+  char text[WHAT_MAX];
+  if (rc == CHASKI_ETOOBIG)
+    return chaski__fail(L, rc, what(text, PUBLISH, topic), "with its envelope, or for the peer");
+  if (rc != CHASKI_EINVAL) return result(L, rc, PUBLISH, topic);
+  lua_pushnil(L);
+  chaski__push_error(L, chaski_error_name(rc), PUBLISH ": %s", chaski__push_topic_fault(L, n->core, topic));
+  lua_remove(L, -2);
+  return 2;
 }
 
 /* (node, topic, data [, options]): never suspends; data is sent by chaski.pack whatever serializer there is */
@@ -74,7 +104,7 @@ static int try_publish(lua_State *L) {
   chaski__check_world(L, n, "node:try_publish");
   lua_settop(L, 4);
   rc = publish_once(L, n);
-  return rc == 1 ? 2 : result(L, rc, "node:publish", chaski__check_slice(L, 2));
+  return rc == 1 ? 2 : publish_result(L, n, rc);
 }
 
 static int after_slow(lua_State *L, int status, lua_KContext base) {
@@ -100,7 +130,7 @@ static int publish(lua_State *L) {
   rc = publish_once(L, n);
   if (rc == 1) return 2;
   if (rc == CHASKI_EFULL) return publish_slowly(L);
-  if (rc != CHASKI_OK) return result(L, rc, "node:publish", chaski__check_slice(L, 2));
+  if (rc != CHASKI_OK) return publish_result(L, n, rc);
   lua_pushboolean(L, 1);
   return chaski_loop_busy(n->rt->loop) ? chaski__breathe(L, n->rt, 1) : 1;
 }
@@ -139,7 +169,7 @@ static int write_command(lua_State *L) {
   int rc = CHASKI_ESTOPPED;
   chaski__check_world(L, n, "node:write");
   lua_settop(L, 5);
-  if (n->core && !pack_as(L, n, 3, strings_of(L, n, 5))) return 2;
+  if (n->core && !pack_as(L, n, 3, strings_of(L, n, 5), (purpose){"node:write", command})) return 2;
   if (n->core) rc = chaski_node_write(n->core, command, topic, packed(n), edge);
   return result(L, rc, "node:write", command);
 }
@@ -187,7 +217,7 @@ static int send_datagram(lua_State *L) {
   luaL_argcheck(L, chaski_address_is_numeric(ip), 4, "numeric address expected");
   luaL_argcheck(L, port >= 1 && port <= 65535, 5, "port 1..65535 expected");
   lua_settop(L, 6);
-  if (n->core && !pack_as(L, n, 3, strings_of(L, n, 6))) return 2;
+  if (n->core && !pack_as(L, n, 3, strings_of(L, n, 6), (purpose){"node:send_udp_message", command})) return 2;
   if (n->core) rc = chaski_node_send_datagram(n->core, command, packed(n), ip, (uint16_t)port);
   return result(L, rc, "node:send_udp_message", command);
 }
@@ -204,7 +234,7 @@ static int propagate(lua_State *L) {
   int rc = CHASKI_ESTOPPED;
   chaski__check_world(L, n, "node:propagate");
   lua_settop(L, 5);
-  if (n->core && assigned && !pack(L, n, 5)) return 2;
+  if (n->core && assigned && !pack(L, n, 5, (purpose){"node:propagate", message->m.topic})) return 2;
   if (assigned) data = packed(n);
   if (n->core) rc = chaski_node_propagate(n->core, &message->m, from, assigned ? &data : NULL);
   return result(L, rc, "node:propagate", message->m.topic);

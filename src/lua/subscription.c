@@ -473,6 +473,12 @@ static int subscribe(lua_State *L) {
   rc = join(s, &failed);
   if (rc == CHASKI_OK) return 1;
   detach(s);
+  if (!s->command && (rc == CHASKI_EINVAL || rc == CHASKI_ETOOBIG)) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "node:subscribe: %s", chaski__push_topic_fault(L, n->core, name_of(failed)));
+    lua_remove(L, -2);
+    return 2;
+  }
   lua_pushfstring(L, "%s '%s'", s->command ? "node:handle: command" : "node:subscribe: topic", failed->name);
   if (rc == CHASKI_EFORBIDDEN) return chaski__fail(L, rc, lua_tostring(L, -1), ""); /* no mistake of the script's */
   lua_pushnil(L);

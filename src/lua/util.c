@@ -26,6 +26,17 @@ chaski_slice chaski__check_slice(lua_State *L, int arg) {
   return chaski_slice_of(s, len);
 }
 
+#define TOPIC_SHOWN 37
+
+const char *chaski__push_topic_fault(lua_State *L, const chaski_node *node, chaski_slice topic) {
+  lua_Integer most = (lua_Integer)chaski_node_limits(node)->topic_max - 3; /* MessagePack's head of a longer string */
+  bool cut = topic.len > TOPIC_SHOWN + 3;
+  lua_pushlstring(L, (const char *)topic.ptr, cut ? TOPIC_SHOWN : topic.len);
+  lua_pushfstring(L, "topic: expected 1..%I bytes, got '%s%s'", most, lua_tostring(L, -1), cut ? "..." : "");
+  lua_remove(L, -2);
+  return lua_tostring(L, -1);
+}
+
 /* --- options ---------------------------------------------------------------------------------------------------- */
 static int field_error(lua_State *L, int idx, const char *field, const char *expected) {
   lua_pushfstring(L, "option '%s': expected %s, got %s", field, expected, luaL_typename(L, -1));

@@ -401,7 +401,7 @@ local function unknown(id) return nil, core.new_error("unknown", ("nothing is kn
 ---@param id string
 ---@return { certificates: table[], tokens: table[] }?, chaski.error?
 function Ca:show(id)
-  options.expect("ca:show", "id", options.text(1, 64), id, 2)
+  options.expect("ca:show", "id", options.text(1, 64), id)
   local found, err = guarded(list, states[self], id)
   if found and #found.certificates == 0 and #found.tokens == 0 then return unknown(id) end
   return found, err
@@ -412,7 +412,7 @@ end
 ---@param what string
 ---@return integer?, chaski.error?
 function Ca:revoke(what)
-  options.expect("ca:revoke", "id or serial", options.text(1, 64), what, 2)
+  options.expect("ca:revoke", "id or serial", options.text(1, 64), what)
   local state = states[self]
   local done, err = guarded(state.ledger.revoke, state.ledger, what, state.now())
   if not done then return nil, err end

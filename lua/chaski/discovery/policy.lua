@@ -11,18 +11,28 @@ local seconds = options.seconds(0.1, 1e9)
 
 local M = {}
 
+local function load_module(name)
+  local found, module = pcall(require, name)
+  if not found then
+    local why = tostring(module):match "^[^\n]*" -- what follows are the places that were searched
+    options.raise(("chaski.node: option 'discovery': %s"):format(why:gsub(":$", "")))
+  elseif type(module) ~= "table" then
+    options.raise(("chaski.node: option 'discovery': the module '%s' is no table"):format(name))
+  end
+  return module
+end
+
 --- The policy a node was given: a table, or the name of a module that is one. Raises when it is none.
 function M.resolve(policy)
-  if type(policy) == "string" then policy = require(policy) end
-  if type(policy) ~= "table" then error("chaski.node: option 'discovery': the module is no table", 4) end
+  if type(policy) == "string" then policy = load_module(policy) end
   for _, name in ipairs(names) do
     local fn = policy[name]
     if fn ~= nil and type(fn) ~= "function" then
       local text = "chaski.node: option 'discovery': '%s': expected a function, got %s"
-      error(text:format(name, options.describe(fn)), 4)
+      options.raise(text:format(name, options.describe(fn)))
     end
   end
-  if policy.again ~= nil then options.expect("chaski.node: option 'discovery'", "again", seconds, policy.again, 4) end
+  if policy.again ~= nil then options.expect("chaski.node: option 'discovery'", "again", seconds, policy.again) end
   return policy
 end
 

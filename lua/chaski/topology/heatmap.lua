@@ -45,11 +45,13 @@ local function cells_of(seen, with_paths)
   return matrix
 end
 
-local function range_of(matrix)
+-- Of all cells, or of those that were measured.
+local function range_of(matrix, measured)
   local values = {}
-  for _, row in ipairs(matrix) do
-    for _, cell in pairs(row) do
-      values[#values + 1] = cell.ms
+  for i, row in ipairs(matrix) do
+    for j = 1, #matrix do
+      local cell = i ~= j and row[j]
+      if cell and (cell.measured or not measured) then values[#values + 1] = cell.ms end
     end
   end
   return stats.range(values)
@@ -107,10 +109,14 @@ local function draw_matrix(canvas, m, matrix, range)
   end
 end
 
-local function square(fill, dot)
+-- A small cell: with a dot, or with figures in this weight.
+local function square(fill, dot, weight)
   return function(canvas, x, y)
     canvas:add("rect", { x = x - 8, y = y - 8, width = 16, height = 16, fill = fill })
     if dot then canvas:add("circle", { cx = x, cy = y, r = 2.6, fill = palette.on(fill) }) end
+    if not weight then return end
+    local style = { ["font-size"] = 9, ["text-anchor"] = "middle", ["font-weight"] = weight, fill = palette.on(fill) }
+    canvas:text(x, y + 3, "ms", style)
   end
 end
 
@@ -130,10 +136,11 @@ local function legend_items(m, matrix, with_paths)
   local has, numbers, items = kinds_of(m, matrix), m.cell >= 34, {}
   if has.measured then
     local words = "measured by the node of the row" .. (numbers and " (bold)" or "")
-    items[1] = { text = words, draw = square(palette.shade(0.35), not numbers) }
+    items[1] = { text = words, draw = square(palette.shade(0.35), not numbers, numbers and "bold") }
   end
   if has.sum then
-    items[2] = { text = "not linked: the sum over the quickest path", draw = square(palette.shade(0.35)) }
+    local words = "not linked: the sum over the quickest path"
+    items[#items + 1] = { text = words, draw = square(palette.shade(0.35), false, numbers and "normal") }
   end
   if has.blank then
     local words = with_paths and "no path, or not measured" or "not linked, or not measured"
@@ -142,11 +149,11 @@ local function legend_items(m, matrix, with_paths)
   return items
 end
 
-local function subtitle_of(seen)
-  local latency = stats.range(stats.latencies(seen.edges))
+local function subtitle_of(matrix)
+  local latency = range_of(matrix, true)
   if not latency then return "nothing has been measured" end
   local shown = { text.ms(latency.min), text.ms(latency.mean), text.ms(latency.max) }
-  return ("in ms  ·  edges: %s / %s / %s (min / mean / max)"):format(table.unpack(shown))
+  return ("in ms  ·  measured: %s / %s / %s (min / mean / max)"):format(table.unpack(shown))
 end
 
 ---@param topology chaski.topology
@@ -160,7 +167,7 @@ return function(topology, seen, given)
   local high = legend.height(items, inner)
   local title = given.title or "Latency: " .. topology.title
   local canvas = new_canvas(m.width, bottom + high + (range and 50 or 10), title)
-  canvas:heading(title, subtitle_of(seen))
+  canvas:heading(title, subtitle_of(matrix))
   draw_names(canvas, m, seen.members)
   draw_matrix(canvas, m, matrix, range)
   legend.draw(canvas, items, MARGIN, bottom, inner)

@@ -1,0 +1,29 @@
+-- usage.lua: what the measurements of this folder share: numbers as arguments, --help, and the usage when something is
+-- wrong with them.
+-- SPDX-License-Identifier: MIT
+local M = {}
+
+--- The arguments as whole numbers, each of { default, least }; prints the usage and ends at --help (0) and when they
+--- are wrong (2).
+---@param usage string without the word
+---@param rows integer[][]
+---@return integer ...
+function M.integers(usage, rows)
+  usage = "usage: chaski-lua " .. usage .. "\n"
+  if arg[1] == "--help" or arg[1] == "-h" then
+    io.write(usage)
+    os.exit(0, true)
+  end
+  local numbers = {}
+  for i, row in ipairs(rows) do
+    local number = math.tointeger(tonumber(arg[i] or row[1]))
+    if not number or number < row[2] or arg[#rows + 1] then
+      io.stderr:write(usage)
+      os.exit(2, true)
+    end
+    numbers[i] = number
+  end
+  return table.unpack(numbers)
+end
+
+return M

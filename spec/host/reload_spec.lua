@@ -1,0 +1,223 @@
+-- chaski-lua --reload and --watch: handlers are swapped between two messages, nodes and edges stay, and what fails
+-- leaves the old script at work. SPDX-License-Identifier: MIT
+local chaski = require "chaski"
+local helper = require "spec.helper"
+
+local running = {} -- processes that a failed test must not leave
+
+local function it_async(name, test)
+  it(
+    name,
+    helper.async(function()
+      local ok, err = pcall(test)
+      for _, process in ipairs(running) do
+        process:kill()
+        process:wait()
+      end
+      running = {}
+      if not ok then error(err, 0) end
+    end, 15)
+  )
+end
+
+teardown(helper.clean)
+
+local prelude = 'io.stdout:setvbuf "line" local chaski = require "chaski" '
+
+--- A program that runs the code; replace(code) writes its file anew.
+local function start(option, code)
+  local name = ("reload%d.lua"):format(#(helper.files or {}) + 1)
+  local file = helper.file(prelude .. code, name)
+  local process = helper.start({ option, file, "argument" }, { timeout = 10 })
+  running[#running + 1] = process
+  return process, function(new)
+    helper.file(prelude .. new, name)
+  end
+end
+
+--- The same, told by SIGHUP; waits for what it says.
+local function start_reloadable(code)
+  local process, write = start("--reload", code)
+  process:expect "ready\n"
+  local seen = 0
+  return process,
+    function(new, expected)
+      write(new)
+      process:kill "sighup"
+      process:until_(function()
+        return process.err:find(expected, seen + 1, true)
+      end, ("no '%s'"):format(expected))
+      seen = select(2, process.err:find(expected, seen + 1, true))
+    end
+end
+
+local function address_of(process)
+  return process.out:match "at (%S+)\n"
+end
+
+local listener = [[
+  local n = assert(chaski.node { name = "n" %s })
+  n:subscribe("x", function(m) print("%s", m.data) end)
+  n:serve("version", function() return "%s" end)
+  if not told then told = true print("at " .. n.address) end
+  print "ready"
+]]
+
+local function version(name, more)
+  return listener:format(more or "", name, name)
+end
+
+describe("SIGHUP", function()
+  it_async("swaps handlers and served functions; the node, its edges and globals stay", function()
+    local process, reload = start_reloadable(version "one")
+    local client <close> = assert(chaski.node { name = "client" })
+    local closed = 0
+    client:on("edge_closed", function()
+      closed = closed + 1
+    end)
+    assert(client:connect(address_of(process)))
+    assert(client:publish("x", 1))
+    process:expect "one\t1\n"
+    reload(version "two", "reloaded")
+    assert(client:publish("x", 2))
+    process:expect "two\t2\n"
+    assert.equal("two", client:request "version")
+    assert.is_nil(process.out:find("one\t2", 1, true))
+    assert.equal(0, closed)
+    assert.equal(1, select(2, process.out:gsub("at 127", "")))
+  end)
+
+  it_async("loses no message and handles none twice, however often, with broken scripts in between", function()
+    local process, reload = start_reloadable(version "v0")
+    local client <close> = assert(chaski.node { name = "client" })
+    assert(client:connect(address_of(process)))
+    local sent, done = 0, false
+    local task = chaski.spawn(function()
+      repeat
+        sent = sent + 1
+        assert(client:publish("x", sent))
+        if sent % 20 == 0 then chaski.sleep(0.001) end
+      until done
+    end)
+    for i = 1, 10 do
+      if i % 5 == 0 then
+        reload("error 'broken'", "not reloaded")
+      else
+        reload(version("v" .. i), "reloaded")
+      end
+    end
+    done = true
+    assert(task:join())
+    process:expect(("\t%d\n"):format(sent))
+    local count, versions = 0, {}
+    for name, number in process.out:gmatch "(v%d)\t(%d+)\n" do
+      count = count + 1
+      assert.equal(count, tonumber(number))
+      versions[name] = true
+    end
+    assert.equal(sent, count)
+    assert.is_true(versions.v0 and versions.v9)
+    assert.is_nil(versions.v5)
+  end)
+
+  it_async("removes what the new script has not: handlers, nodes, timers, tasks", function()
+    local process, reload = start_reloadable [[
+      local a, b = assert(chaski.node { name = "a" }), assert(chaski.node { name = "b", subscriptions = "gone" })
+      b:on("stopped", function() print "b stopped" end)
+      a:serve("gone", function() return 1 end)
+      ticks = 0
+      chaski.every(0.005, function() ticks = ticks + 1 end)
+      task = chaski.spawn(function() while true do chaski.sleep(1) end end)
+      print("at " .. a.address)
+      print "ready"]]
+    local client <close> = assert(chaski.node { name = "client" })
+    assert(client:connect(address_of(process)))
+    assert.equal(1, client:request "gone")
+    reload(
+      [[local a = assert(chaski.node { name = "a" })
+      local before = ticks
+      a:serve("ticks", function() return { ticks - before, task.status } end)]],
+      "reloaded"
+    )
+    assert.equal("unknown_callback", select(2, client:request "gone").code)
+    process:expect "b stopped"
+    helper.eventually(function()
+      return client:request("ticks")[2] == "over"
+    end)
+    local ticks = client:request("ticks")[1]
+    chaski.sleep(0.02)
+    assert.equal(ticks, client:request("ticks")[1])
+  end)
+
+  it_async("does not dial again what is connected, and follows subscriptions", function()
+    local server <close> = assert(chaski.node { name = "server" })
+    local opened = 0
+    server:on("edge_open", function()
+      opened = opened + 1
+    end)
+    local code = [[
+      local n = assert(chaski.node { name = "n", subscriptions = %s })
+      assert(n:connect "%s")
+      print "ready"]]
+    local process, reload = start_reloadable(code:format('{ "a", "b" }', server.address))
+    reload(code:format('{ "b", "c" }', server.address), "reloaded")
+    helper.eventually(function()
+      return table.concat(server.edges[1].subscriptions, " ") == "b c"
+    end)
+    assert.equal(1, opened)
+    assert.equal(2, select(2, process.out:gsub("ready", "")))
+  end)
+
+  it_async("tells what waits for the next start, and what is wrong", function()
+    local process, reload = start_reloadable(version "one")
+    local client <close> = assert(chaski.node { name = "client" })
+    assert(client:connect(address_of(process)))
+    reload(version("two", ", ttl = 7"), "node n: option 'ttl' takes effect at the next start")
+    reload("x x", "not reloaded: ")
+    assert.equal("two", client:request "version")
+    reload(version "three" .. " chaski.node { name = 'n' }:subscribe(7)", "node:subscribe: expected a topic")
+    assert.equal("two", client:request "version")
+    reload(version "four" .. " chaski.sleep(0.001) error 'late'", "the old one is back: ")
+    assert.equal("two", client:request "version")
+    assert.matches("reload%d+%.lua:%d+: node:subscribe", process.err)
+  end)
+
+  it_async("gives required modules anew, and the old ones back", function()
+    local module = helper.file("return { version = 1 }", "required.lua")
+    local path = ("package.path = %q "):format((module:gsub("required", "?")))
+    local code = path
+      .. "local n = chaski.node { name = 'n' } n:serve('v', function() return require('required').version end) "
+    local process, reload = start_reloadable(code .. "print('at ' .. n.address) require 'required' print 'ready'")
+    local client <close> = assert(chaski.node { name = "client" })
+    assert(client:connect(address_of(process)))
+    assert.equal(1, client:request "v")
+    helper.file("return { version = 2 }", "required.lua")
+    reload(code .. "require 'required' error 'no'", "not reloaded")
+    assert.equal(1, client:request "v")
+    reload(code, "reloaded")
+    assert.equal(2, client:request "v")
+  end)
+end)
+
+describe("--watch", function()
+  it_async("reloads when the file changes, from the first error on", function()
+    local process, write = start("--watch", "error 'not yet'")
+    process:expect("not yet", "err")
+    write "print('one', ...)"
+    process:expect "one\targument\n"
+    write "print 'two'"
+    process:expect "two\n"
+    process:kill "sigterm"
+    assert.equal(0, process:wait().code)
+  end)
+end)
+
+describe("--reload", function()
+  it_async("is as without until then: errors end it with 1, and so does a missing script", function()
+    local process = helper.run { "--reload", helper.file "error 'no'" }
+    assert.matches("no\n", process.err)
+    assert.equal(1, process.code)
+    assert.matches("'%-%-watch' needs a script", helper.run({ "--watch" }).err)
+    assert.equal(0, helper.run({ "--reload", helper.file "print(...)", "a" }).code)
+  end)
+end)
