@@ -695,7 +695,8 @@ describe("codec", function()
         local result, err = pack({ ("x"):rep(n) }, { size = n })
         assert.is_nil(result)
         assert.equal("too_big", err.code)
-        assert.equal("value: larger than the limit of 10 bytes", (tostring(err):gsub("%[1%]", "")))
+        local text = ("value: larger than the limit of %d bytes"):format(n)
+        assert.equal(text, (tostring(err):gsub("%[1%]", "")))
       end
     end)
 
