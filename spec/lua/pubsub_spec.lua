@@ -320,7 +320,7 @@ describe("node:messages", function()
       local a, b, edge = nodes.pair()
       local got = {}
       local reader = chaski.spawn(function()
-        for message, from in b:messages({ "x", "y" }, { timeout = 0.05 }) do
+        for message, from in b:messages({ "x", "y" }, { timeout = 0.5 }) do
           got[#got + 1] = message.topic .. message.data .. from.name
         end
       end)
