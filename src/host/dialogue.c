@@ -77,6 +77,7 @@ static void raise_interrupted(lua_State *L, lua_Debug *ar) {
   (void)ar;
   lua_sethook(L, NULL, 0, 0);
   here.hooked = NULL;
+  host_terminal_interrupted();
   luaL_error(L, "interrupted");
 }
 

@@ -33,6 +33,8 @@ void host_terminal_end(const char *mark);
 /* Is Ctrl-C ours? True when it was taken: on_interrupt is called from the loop. False at the third one that the loop
  * has not come to. *times counts these. Async-signal-safe. */
 bool host_terminal_interrupt(int *times);
+/* Somebody has done what Ctrl-C is for; on_interrupt is not called. */
+void host_terminal_interrupted(void);
 bool host_terminal_editing(void);
 /* As the terminal was before start. Async-signal-safe; the process ends. */
 void host_terminal_restore(void);

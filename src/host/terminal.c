@@ -262,6 +262,10 @@ bool host_terminal_interrupt(int *times) {
   return true;
 }
 
+void host_terminal_interrupted(void) {
+  here.interrupts = 0;
+}
+
 static void on_async(uv_async_t *async) {
   (void)async;
   if (here.interrupts == 0) return;
