@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include "tls_rig.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 static tls_rig rig;
@@ -28,7 +29,7 @@ int main(void) {
   const chaski_sim_link bad = {.delay_ns = 20000000, .jitter_ns = 30000000, .chunk_max = 700};
   const chaski_sim_link slow = {.delay_ns = 1000000, .bytes_per_s = 1000000, .window = (size_t)80 * 1024};
   const chaski_sim_link bytes = {.delay_ns = 1000000, .chunk_max = 1, .window = (size_t)32 * 1024};
-  alarm(55);
+  alarm(getenv("CHASKI_VALGRIND") ? 900 : 55);
   int failed = run("transport contract: TLS over sim, ideal link", &ideal);
   failed += run("transport contract: TLS over sim, bad link", &bad);
   failed += run("transport contract: TLS over sim, slow link", &slow);

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "tls_rig.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 static tls_rig rig;
@@ -17,7 +18,7 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-  alarm(55);
+  alarm(getenv("CHASKI_VALGRIND") ? 900 : 55);
   int failed = contract_run("transport contract: TLS over TCP", setup, teardown);
   certs_end();
   return failed;
