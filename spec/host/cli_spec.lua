@@ -7,8 +7,6 @@ local read_literal = require "chaski.cli.literal"
 local rig = require "spec.lua.ca_rig"
 
 local command = helper.program:gsub("chaski%-lua$", "chaski")
-if os.getenv "CHASKI_SANITIZE" then return end -- hangs in that run of scripts/test alone, for reasons not yet found
-
 local running = {} -- processes that a failed test must not leave
 
 local function it_async(name, test, timeout)
@@ -120,7 +118,10 @@ describe("the command line", function()
   it_async("completes in shells", function()
     local bash = helper.file(out_of { "completion", "bash" }, "complete.bash")
     local script = [[source "$0"; COMP_WORDS=(chaski st); COMP_CWORD=1; _chaski; echo "${COMPREPLY[@]}"]]
-    assert.equal("status\n", run({ "-c", script, bash }, { program = "bash" }).out)
+    -- A bash whose input is a socket, as here, takes itself for one of rshd's and reads the user's ~/.bashrc; with the
+    -- sanitizers' library preloaded what it starts there may hang.
+    local plain = { program = "bash", env = { LD_PRELOAD = false, BASH_ENV = false } }
+    assert.equal("status\n", run({ "--norc", "-c", script, bash }, plain).out)
     assert.matches("^#compdef chaski", out_of { "completion", "zsh" })
     assert.matches("complete %-c chaski", out_of { "completion", "fish" })
   end)
