@@ -89,6 +89,7 @@ struct chaski_lua_node {
   char host[CHASKI_SIM_HOST];   /* in a simulation: the address of the host it is on */
 };
 
+#define CHASKI_NODE_CLASS "chaski.node"
 chaski_lua_node *chaski__check_node(lua_State *L, int arg);    /* raises if it is none */
 chaski_lua_node *chaski__open_node_arg(lua_State *L, int arg); /* raises if it is none, or closed for good */
 chaski_lua_node *chaski__test_node(lua_State *L, int idx);     /* NULL if it is none */

@@ -4,7 +4,7 @@
 #include "binding.h"
 #include "error.h"
 
-#define CLASS "chaski.node"
+#define CLASS CHASKI_NODE_CLASS
 #define STOP_TIMEOUT (2 * CHASKI_S) /* for what is queued; a peer that does not read must not hold up a stop */
 
 static const char number_key, packer_key, dispatch_key, refs_key; /* their addresses are keys in the registry */

@@ -304,14 +304,30 @@ static size_t utf8_length(const uint8_t *s, size_t left) {
   return len;
 }
 
+static uint64_t word_at(const uint8_t *s) {
+  uint64_t word;
+  memcpy(&word, s, sizeof word);
+  return word;
+}
+
+/* How many bytes from s on are ASCII, told in steps: 64 bytes, then 8, then what is left. */
+static size_t ascii_length(const uint8_t *s, size_t len) {
+  const uint64_t tops = UINT64_C(0x8080808080808080);
+  size_t at = 0;
+  for (uint64_t all = 0; len - at >= 64; at += 64) {
+    for (size_t i = 0; i < 64; i += 8) all |= word_at(s + at + i);
+    if (all & tops) break;
+  }
+  while (len - at >= 8 && !(word_at(s + at) & tops)) at += 8;
+  if (len - at < 8 && len >= 8) return word_at(s + len - 8) & tops ? at : len;
+  while (at < len && s[at] < 0x80) at++;
+  return at;
+}
+
 static bool is_utf8(const uint8_t *s, size_t len) {
-  while (len > 0) {
-    uint64_t eight;
-    size_t step = 8;
-    if (len >= 8) memcpy(&eight, s, 8);
-    if (len < 8 || (eight & UINT64_C(0x8080808080808080))) step = utf8_length(s, len);
+  for (size_t at = ascii_length(s, len), step; at < len; at += step) {
+    step = s[at] < 0x80 ? ascii_length(s + at, len - at) : utf8_length(s + at, len - at);
     if (step == 0) return false;
-    s += step, len -= step;
   }
   return true;
 }
@@ -410,13 +426,17 @@ static bool count_one(job *j, const level *at) {
   return fail_limit(j, at, SIZE_MAX, "more than %I values", j->opt.count);
 }
 
-static bool write_number_key(job *j, int idx, const level *at) {
-  if (++j->number_keys > CHASKI_CODEC_NUMBER_KEYS)
-    return fail_limit(j, at->up, SIZE_MAX, "more than %I number keys in maps", CHASKI_CODEC_NUMBER_KEYS);
+static void put_number(job *j, int idx) {
   if (lua_isinteger(j->L, idx))
     put_integer(j->p, lua_tointeger(j->L, idx));
   else
     put_float(j->p, lua_tonumber(j->L, idx));
+}
+
+static bool write_number_key(job *j, int idx, const level *at) {
+  if (++j->number_keys > CHASKI_CODEC_NUMBER_KEYS)
+    return fail_limit(j, at->up, SIZE_MAX, "more than %I number keys in maps", CHASKI_CODEC_NUMBER_KEYS);
+  put_number(j, idx);
   return true;
 }
 
@@ -593,10 +613,7 @@ static bool write_table(job *j, int idx, const level *up) {
 
 static bool write_number(job *j, int idx, const level *at) {
   if (!reserve(j, 0, at)) return false;
-  if (lua_isinteger(j->L, idx))
-    put_integer(j->p, lua_tointeger(j->L, idx));
-  else
-    put_float(j->p, lua_tonumber(j->L, idx));
+  put_number(j, idx);
   return true;
 }
 

@@ -116,6 +116,7 @@ chaski_task *chaski__run_handler(chaski_runtime *rt, lua_CFunction enter, void *
  * The values given to chaski__wake become the results of the C function. When `seconds` >= 0 have passed first, the
  * results are nil, err (code "timeout"). When the task is cancelled, an error with code "cancelled" is raised at the
  * call. In both of these cases cleanup(ctx) is called first (may be NULL), so that the operation forgets the task. */
+bool chaski__in_task(const chaski_runtime *rt, lua_State *L); /* L may wait: what chaski__check_task is content with */
 void chaski__check_task(lua_State *L, const char *function);
 uint64_t chaski__wait(chaski_runtime *rt);
 chaski_task *chaski__task_hold(chaski_runtime *rt); /* the current task, referenced */

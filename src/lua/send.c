@@ -120,12 +120,21 @@ static int publish_slowly(lua_State *L) { /* upvalue: lua/chaski's way to wait a
   return after_slow(L, LUA_OK, 0);
 }
 
+/* As chaski__check_node, which looks the class up by its name. Upvalue 2: the class's metatable, which may be left on the
+ * stack. */
+static chaski_lua_node *check_publisher(lua_State *L) {
+  chaski_lua_node *n = lua_touserdata(L, 1);
+  bool is_node = n && lua_getmetatable(L, 1) && lua_rawequal(L, -1, lua_upvalueindex(2));
+  return is_node ? n : chaski__check_node(L, 1);
+}
+
 static int publish(lua_State *L) {
-  chaski_lua_node *n = chaski__check_node(L, 1);
+  chaski_lua_node *n;
   int rc;
-  chaski__check_task(L, "node:publish");
-  chaski__check_world(L, n, "node:publish");
   lua_settop(L, 4);
+  n = check_publisher(L);
+  if (!chaski__in_task(n->rt, L)) chaski__check_task(L, "node:publish");
+  chaski__check_world(L, n, "node:publish");
   if (n->serializer) return publish_slowly(L);
   rc = publish_once(L, n);
   if (rc == 1) return 2;
@@ -138,7 +147,8 @@ static int publish(lua_State *L) {
 static int make_publish(lua_State *L) { /* (slow) -> the method */
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
-  lua_pushcclosure(L, publish, 1);
+  luaL_getmetatable(L, CHASKI_NODE_CLASS);
+  lua_pushcclosure(L, publish, 2);
   return 1;
 }
 

@@ -347,6 +347,10 @@ bool chaski__spawn_later(chaski_world *world, lua_State *L, int nargs, const cha
 /* --- parking -------------------------------------------------------------------------------------------------------
  */
 
+bool chaski__in_task(const chaski_runtime *rt, lua_State *L) {
+  return rt->current && rt->current->co == L && lua_isyieldable(L);
+}
+
 void chaski__check_task(lua_State *L, const char *function) {
   chaski_runtime *rt = chaski__runtime(L);
   if (!rt->current)
@@ -406,7 +410,7 @@ static uint64_t ns_of(double seconds) {
 static int park(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup)(void *ctx), void *ctx,
                 lua_KFunction k) {
   chaski_task *t = rt->current;
-  bool can = t && t->co == L && lua_isyieldable(L);
+  bool can = chaski__in_task(rt, L);
   if (!can || t->cancel) {
     if (cleanup) cleanup(ctx);
     if (!can) return luaL_error(L, "only a task can wait, and not across a C call");
@@ -430,7 +434,7 @@ int chaski__sleep(lua_State *L, chaski_runtime *rt, double seconds) {
 
 int chaski__breathe(lua_State *L, chaski_runtime *rt, int nresults) {
   chaski_task *t = rt->current;
-  if (!t || t->co != L || !lua_isyieldable(L)) return nresults;
+  if (!chaski__in_task(rt, L)) return nresults;
   if (t->cancel) return raise_cancelled(L, t);
   t->outcome = VALUES;
   t->wait = 0;

@@ -41,6 +41,12 @@ static size_t bytes_left(const reader *r) {
   return (size_t)(r->end - r->at);
 }
 
+static uint64_t big_endian(const uint8_t *p, size_t bytes) {
+  uint64_t v = 0;
+  while (bytes-- > 0) v = v << 8 | *p++;
+  return v;
+}
+
 /* --- tokens ------------------------------------------------------------------------------------------------------ */
 
 static bool general_token(reader *r, mpack_token_t *token) {
@@ -67,6 +73,16 @@ static inline bool small_integer(reader *r, mpack_token_t *token, mpack_token_ty
   return sized(r, token, type, 1, 1);
 }
 
+/* An unsigned integer of 1, 2, 4 or 8 bytes after its first one, 0xcc to 0xcf. */
+static inline bool sized_integer(reader *r, mpack_token_t *token, uint8_t first) {
+  size_t width = (size_t)1 << (first - 0xcc);
+  uint64_t v;
+  if (bytes_left(r) <= width) return general_token(r, token);
+  v = big_endian(r->at + 1, width);
+  token->data.value.hi = (uint32_t)(v >> 32), token->data.value.lo = (uint32_t)v;
+  return sized(r, token, MPACK_TOKEN_UINT, (uint32_t)width, 1 + width);
+}
+
 static inline bool next_token(reader *r, mpack_token_t *token) {
   uint8_t first;
   r->token = r->at;
@@ -76,6 +92,7 @@ static inline bool next_token(reader *r, mpack_token_t *token) {
   if (first < 0x90) return sized(r, token, MPACK_TOKEN_MAP, first & 0x0fU, 1);
   if (first < 0xa0) return sized(r, token, MPACK_TOKEN_ARRAY, first & 0x0fU, 1);
   if (first < 0xc0) return sized(r, token, MPACK_TOKEN_STR, first & 0x1fU, 1);
+  if (first >= 0xcc && first <= 0xcf) return sized_integer(r, token, first);
   if (first == 0xd9 && r->end - r->at > 1) return sized(r, token, MPACK_TOKEN_STR, r->at[1], 2);
   return general_token(r, token);
 }
@@ -105,12 +122,6 @@ static bool push_string(reader *r, const mpack_token_t *token) {
   if (r->opt.strings == CHASKI_STRINGS_STR && !str) chaski__wrap(r->L, CHASKI_KIND_BIN);
   if (r->opt.strings == CHASKI_STRINGS_BIN && str) chaski__wrap(r->L, CHASKI_KIND_STR);
   return true;
-}
-
-static uint64_t big_endian(const uint8_t *p, size_t bytes) {
-  uint64_t v = 0;
-  while (bytes-- > 0) v = v << 8 | *p++;
-  return v;
 }
 
 static bool push_timestamp(reader *r, chaski_slice s) {
