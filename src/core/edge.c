@@ -381,7 +381,7 @@ size_t chaski_edge_queued(const chaski_edge *edge) {
   return chaski__edge_queued(edge);
 }
 
-const chaski_counters *chaski_edge_counters(const chaski_edge *edge) {
+const chaski_traffic *chaski_edge_traffic(const chaski_edge *edge) {
   return &edge->counters;
 }
 

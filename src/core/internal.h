@@ -147,7 +147,7 @@ struct chaski_edge {
   char *name, *id, *ip, *agent, *dial_host; /* NULL: "" */
   char *expected;                           /* the name connect was given; NULL: any */
   chaski_latency latency;
-  chaski_counters counters;
+  chaski_traffic counters;
   chaski__ping *pings;
   size_t ping_count;
   chaski_dial *dials;

@@ -280,9 +280,12 @@ int chaski_edge_remote_address(const chaski_edge *edge, char *host, uint16_t *po
 const chaski_latency *chaski_edge_latency(const chaski_edge *edge);
 void chaski_edge_reset_latency(chaski_edge *edge);
 void chaski_edge_update_latency(chaski_edge *edge, double rtt_ms);
-size_t chaski_edge_pings(const chaski_edge *edge);                    /* pongs owed by the peer */
-size_t chaski_edge_queued(const chaski_edge *edge);                   /* bytes waiting to leave */
-const chaski_counters *chaski_edge_counters(const chaski_edge *edge); /* frames_ and bytes_ of this edge */
+size_t chaski_edge_pings(const chaski_edge *edge);  /* pongs owed by the peer */
+size_t chaski_edge_queued(const chaski_edge *edge); /* bytes waiting to leave */
+typedef struct chaski_traffic {
+  uint64_t frames_in, frames_out, bytes_in, bytes_out;
+} chaski_traffic;
+const chaski_traffic *chaski_edge_traffic(const chaski_edge *edge);
 bool chaski_edge_subscribed(const chaski_edge *edge, chaski_slice topic);
 void chaski_edge_topics(const chaski_edge *edge, void (*fn)(void *ctx, chaski_slice topic), void *ctx);
 /* Stop and restart reading (back-pressure of a blocking inbox). Counted: as many resumes as pauses. The lease waits

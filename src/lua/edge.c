@@ -203,7 +203,7 @@ static void set_count(lua_State *L, const char *name, uint64_t count) {
 }
 
 static int get_counters(lua_State *L) {
-  const chaski_counters *c = chaski_edge_counters(chaski__check_edge(L, 1));
+  const chaski_traffic *c = chaski_edge_traffic(chaski__check_edge(L, 1));
   lua_createtable(L, 0, 4);
   set_count(L, "frames_in", c->frames_in);
   set_count(L, "frames_out", c->frames_out);

@@ -120,8 +120,8 @@ static int publish_slowly(lua_State *L) { /* upvalue: lua/chaski's way to wait a
   return after_slow(L, LUA_OK, 0);
 }
 
-/* As chaski__check_node, which looks the class up by its name. Upvalue 2: the class's metatable, which may be left on the
- * stack. */
+/* As chaski__check_node, which looks the class up by its name. Upvalue 2: the class's metatable, which may be left on
+ * the stack. */
 static chaski_lua_node *check_publisher(lua_State *L) {
   chaski_lua_node *n = lua_touserdata(L, 1);
   bool is_node = n && lua_getmetatable(L, 1) && lua_rawequal(L, -1, lua_upvalueindex(2));

@@ -16,11 +16,6 @@ struct chaski_stream {
   chaski__member member;
   chaski_net *net;
   uv_tcp_t tcp;
-  union {
-    uv_connect_t connect; /* until connected */
-    uv_write_t write;     /* after */
-  } req;
-  uv_shutdown_t shutdown;
   chaski_stream_events events;
   void *user;
   chaski__lookup *lookup; /* under way, or NULL */
@@ -205,7 +200,8 @@ static void attempt_failed(chaski_stream *s, int status) {
 }
 
 static void on_connect(uv_connect_t *req, int uv_err) {
-  chaski_stream *s = CHASKI__OWNER(req, chaski_stream, req.connect);
+  chaski_stream *s = CHASKI__OWNER(req->handle, chaski_stream, tcp);
+  chaski__free(req);
   if (s->closing) return;
   if (uv_err == 0 && met_itself(s)) uv_err = UV_ECONNREFUSED;
   if (uv_err != 0) {
@@ -221,8 +217,11 @@ static void on_connect(uv_connect_t *req, int uv_err) {
 }
 
 static void dial(chaski_stream *s, const struct sockaddr *addr) {
-  int rc = uv_tcp_connect(&s->req.connect, &s->tcp, addr, on_connect);
-  if (rc != 0) attempt_failed(s, chaski__net_error(rc));
+  uv_connect_t *req = chaski__malloc(sizeof *req);
+  int rc = req ? uv_tcp_connect(req, &s->tcp, addr, on_connect) : UV_ENOMEM;
+  if (rc == 0) return;
+  chaski__free(req);
+  attempt_failed(s, chaski__net_error(rc));
 }
 
 static void attempt(chaski_stream *s) {
@@ -331,19 +330,27 @@ static int fail_writing(chaski_stream *s, int uv_err) {
 }
 
 static void on_written(uv_write_t *req, int uv_err) {
-  chaski_stream *s = CHASKI__OWNER(req, chaski_stream, req.write);
+  chaski_stream *s = CHASKI__OWNER(req->handle, chaski_stream, tcp);
+  chaski__free(req);
   if (s->closing) return;
   s->events.written(s->user, uv_err ? fail_writing(s, uv_err) : CHASKI_OK);
 }
 
 /* libuv copies the array of buffers, not what they point to. */
+static int write_iov(chaski_stream *s, const uv_buf_t *iov, size_t n) {
+  uv_write_t *req = chaski__malloc(sizeof *req);
+  int rc = req ? uv_write(req, (uv_stream_t *)&s->tcp, iov, (unsigned)n, on_written) : UV_ENOMEM;
+  if (rc != 0) chaski__free(req);
+  return rc;
+}
+
 static int write_later(chaski_stream *s, const struct rest *rest) {
   uv_buf_t *iov = s->net->iov;
   bool large = rest->n > CHASKI__IOV_MAX;
   if (large) iov = rest->n <= UINT32_MAX ? chaski__calloc(rest->n, sizeof *iov) : NULL;
   if (!iov) return UV_ENOMEM;
   fill(iov, rest->n, rest);
-  int rc = uv_write(&s->req.write, (uv_stream_t *)&s->tcp, iov, (unsigned)rest->n, on_written);
+  int rc = write_iov(s, iov, rest->n);
   if (large) chaski__free(iov);
   return rc;
 }
@@ -365,13 +372,15 @@ int64_t chaski__stream_write(chaski_stream *s, const chaski_slice *slices, size_
 }
 
 static void on_shutdown(uv_shutdown_t *req, int uv_err) {
-  (void)req;
   (void)uv_err;
+  chaski__free(req);
 }
 
-/* Fails only on a stream that is dead, which `end` tells. */
+/* Fails only on a stream that is dead, which `end` tells; without memory for it the stream is made to be so. */
 void chaski__stream_shutdown(chaski_stream *s) {
-  uv_shutdown(&s->shutdown, (uv_stream_t *)&s->tcp, on_shutdown);
+  uv_shutdown_t *req = chaski__malloc(sizeof *req);
+  int rc = req ? uv_shutdown(req, (uv_stream_t *)&s->tcp, on_shutdown) : fail_writing(s, UV_ENOMEM);
+  if (rc != 0) chaski__free(req);
 }
 
 size_t chaski__stream_queued(const chaski_stream *s) {
