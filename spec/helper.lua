@@ -27,6 +27,25 @@ function helper.eventually(condition, what, timeout)
   end
 end
 
+--- fn(...) raises an error in whose text `expected` stands.
+function helper.raises(expected, fn, ...)
+  local ok, err = pcall(fn, ...)
+  local text = tostring(err)
+  if ok then error("nothing was raised; expected: " .. expected, 2) end
+  if not text:find(expected, 1, true) then error(("raised: %s\nexpected: %s"):format(text, expected), 2) end
+end
+
+--- A table with what is in base, and over it what is in changes.
+function helper.with(base, changes)
+  local all = {}
+  for _, each in ipairs { base, changes or {} } do
+    for name, value in pairs(each) do
+      all[name] = value
+    end
+  end
+  return all
+end
+
 -- --- tests as tasks -------------------------------------------------------------------------------------------------
 
 local function left_behind(before)

@@ -56,6 +56,13 @@ function M.pair(options_a, options_b)
   return a, b, edge, b.edges[1]
 end
 
+--- Wait until this end of an edge knows that the peer subscribes to the topic.
+function M.knows(edge, topic)
+  helper.eventually(function()
+    return edge:is_subscribed(topic)
+  end, "the subscription is known")
+end
+
 --- Collect what is pushed; wait(n) gives the list when it has n entries.
 function M.collector()
   local list = {}

@@ -3,11 +3,15 @@
 -- SPDX-License-Identifier: MIT
 local chaski = require "chaski"
 local core = require "chaski.core"
+local helper = require "spec.helper"
+local rig = require "spec.lua.tls_rig"
 
 local pki = core.pki
 
 local DAY, NOW = 86400, 1700000000
 local URI = "chaski://mesh/alfa"
+
+local raises, with = helper.raises, helper.with
 
 local function refused(part, value, err)
   assert.is_nil(value)
@@ -15,36 +19,7 @@ local function refused(part, value, err)
   assert.truthy(tostring(err):find(part, 1, true), tostring(err))
 end
 
-local function raises(expected, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.truthy(tostring(err):find(expected, 1, true), tostring(err))
-end
-
-local function with(base, changes)
-  local all = {}
-  for _, each in ipairs { base, changes } do
-    for name, value in pairs(each) do
-      all[name] = value
-    end
-  end
-  return all
-end
-
-local function new_root(name)
-  local root = { key = assert(pki.key()) }
-  root.pem = assert(pki.certificate {
-    subject = { O = "chaski", CN = name or "root" },
-    not_before = NOW - DAY,
-    not_after = NOW + 100 * DAY,
-    authority = true,
-    key = root.key,
-  })
-  root.certificate = assert(pki.read_certificate(root.pem))
-  return root
-end
-
-local root = new_root()
+local root = rig.root("root", NOW)
 local key = assert(pki.key())
 
 local function node(changes)
@@ -276,7 +251,7 @@ describe("pki.verify", function()
   it("is for now unless told otherwise", function()
     refused("expired", pki.verify(issue(), { roots = root.pem }))
     local now = os.time()
-    local young = new_root()
+    local young = rig.root("root", NOW)
     local pem = assert(pki.certificate {
       subject = { CN = "x" },
       not_before = now - DAY,
@@ -295,7 +270,7 @@ describe("pki.verify", function()
   end)
 
   it("refuses what another root signed", function()
-    local other = new_root "other"
+    local other = rig.root("other", NOW)
     local stranger = issue { issuer = other.certificate, issuer_key = other.key }
     refused("certificate: ", verify(stranger))
     assert.is_true(verify(stranger, { roots = root.pem .. other.pem }))
@@ -342,7 +317,7 @@ describe("pki.crl", function()
   it("is checked against roots", function()
     local der = assert(pki.crl(list { serials = { "0A", "ff" } }))
     assert.same({ number = 42, root_hash = root.key:hash() }, pki.check_crl(der, root.pem))
-    local other = new_root "other"
+    local other = rig.root("other", NOW)
     assert.same(42, pki.check_crl(der, other.pem .. root.pem).number)
     refused("not signed by one of the roots", pki.check_crl(der, other.pem))
     refused("bytes after its end", pki.check_crl(der .. "x", root.pem))

@@ -6,12 +6,6 @@ local nodes = require "spec.lua.nodes"
 
 local test, eventually = nodes.test, helper.eventually
 
-local function knows(edge, topic)
-  eventually(function()
-    return edge:is_subscribed(topic)
-  end, "the subscription is known")
-end
-
 describe("a topic handler", function()
   it(
     "gets messages in order, and only of its topics",
@@ -21,7 +15,7 @@ describe("a topic handler", function()
       b:subscribe({ "x", "y" }, function(message)
         got[#got + 1] = message.topic .. message.data
       end)
-      knows(edge, "y")
+      nodes.knows(edge, "y")
       for i = 1, 50 do
         assert(a:publish(i % 2 == 0 and "x" or "y", i))
         assert(a:publish("z", i))
@@ -45,7 +39,7 @@ describe("a topic handler", function()
       b:subscribe("x", function()
         got[#got + 1] = 2
       end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       assert(a:publish("x", 0))
       wait(2)
       assert.is_true(first.active)
@@ -77,7 +71,7 @@ describe("a topic handler", function()
       b:subscribe("x", function(message)
         if message.data == "end" then got[#got + 1] = "end" end
       end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       for _, each in ipairs { 1, 2, "end" } do
         assert(a:publish("x", each))
       end
@@ -99,7 +93,7 @@ describe("a topic handler", function()
         got[#got + 1] = message.data
         running = running - 1
       end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       for i = 1, 20 do
         assert(a:publish("x", i))
       end
@@ -122,7 +116,7 @@ describe("a topic handler", function()
         chaski.sleep(0.01)
         running, done = running - 1, done + 1
       end, { concurrency = 3 })
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       for i = 1, 9 do
         assert(a:publish("x", i))
       end
@@ -151,7 +145,7 @@ describe("a topic handler", function()
         end
         got[#got + 1] = message.data
       end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       for i = 1, 3 do
         assert(a:publish("x", i))
       end
@@ -172,7 +166,7 @@ describe("a topic handler", function()
         b:stop()
         after = true
       end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       assert(a:publish("x", 1))
       eventually(function()
         return after
@@ -194,7 +188,7 @@ describe("a topic handler", function()
         assert(b:connect(c))
         assert(b:publish("pong", message.data + 1))
       end)
-      knows(edge, "ping")
+      nodes.knows(edge, "ping")
       assert(a:publish("ping", 1))
       wait(1)
       assert.equal(2, got[1])
@@ -211,7 +205,7 @@ describe("a topic handler", function()
         chaski.sleep(60)
         finished = true
       end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       assert(a:publish("x", 1))
       eventually(function()
         return started
@@ -237,7 +231,7 @@ describe("a full inbox", function()
       end
       got[#got + 1] = message.data
     end, { inbox = 3, overflow = overflow })
-    knows(edge, "x")
+    nodes.knows(edge, "x")
     for i = 1, count do
       assert(a:publish("x", i))
     end
@@ -324,7 +318,7 @@ describe("node:messages", function()
           got[#got + 1] = message.topic .. message.data .. from.name
         end
       end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       assert(a:publish("x", 1))
       assert(a:publish("y", 2))
       assert.is_true(reader:join())
@@ -507,7 +501,7 @@ describe("publish", function()
         end)
       end
       for _, each in ipairs(a.edges) do
-        knows(each, "x")
+        nodes.knows(each, "x")
       end
       assert(a:publish("x", 1, { edge = edge, ttl = 5 }))
       wait(1)
@@ -529,7 +523,7 @@ describe("publish", function()
         end
         count, sum = count + 1, sum + #message.data
       end, { overflow = "block", inbox = 1 })
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       a:on("pause_writing", function()
         paused = true
       end)
@@ -566,7 +560,7 @@ describe("publish", function()
       b:subscribe("x", function()
         count = count + 1
       end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       for i = 1, 20000 do
         assert(a:publish("x", i))
       end
@@ -582,7 +576,7 @@ describe("publish", function()
     test(function()
       local a, b, edge = nodes.pair { limits = { queue_low = 4096, queue_high = 65536 } }
       b:subscribe("x", function() end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       local block = ("z"):rep(50000)
       for _ = 1, 10000 do
         local ok, err = a:try_publish("x", block)
@@ -637,7 +631,7 @@ describe("propagation", function()
         local back = b:get_edge_by_name "c"
         return back and back:is_subscribed "x"
       end, "b knows")
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       assert(a:publish("x", "keep"))
       assert(a:publish("x", "change"))
       wait(2)
@@ -694,7 +688,7 @@ it(
       b:subscribe("x", function(message)
         return message.data
       end)
-      knows(edge, "x")
+      nodes.knows(edge, "x")
       a:publish("x", { 1 })
       a:stop()
       b:stop()

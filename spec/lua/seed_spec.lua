@@ -8,12 +8,6 @@ local nodes = require "spec.lua.nodes"
 
 local test, eventually = nodes.test, helper.eventually
 
-local function knows(edge, topic)
-  eventually(function()
-    return edge:is_subscribed(topic)
-  end, "the subscription is known")
-end
-
 describe("a node", function()
   it(
     "takes the parameters of the original",
@@ -492,7 +486,7 @@ describe("a serializer pair", function()
       b:subscribe("t", function(message)
         got[#got + 1] = message.data .. message.data
       end)
-      knows(edge, "t")
+      nodes.knows(edge, "t")
       assert(a:publish("t", "1"))
       assert(a:publish("t", "2"))
       wait(2)

@@ -2,6 +2,7 @@
 -- that must not become a context. SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local helper = require "spec.helper"
+local rig = require "spec.lua.tls_rig"
 local tls = require "chaski.tls"
 local uv = require "luv"
 
@@ -10,32 +11,10 @@ local pki = core.pki
 local DAY, HOUR = 86400, 3600
 local NOW = os.time()
 local URI = "chaski://mesh/alfa"
+local raises, with = helper.raises, helper.with
 local OWNER, OTHERS = tonumber("600", 8), tonumber("644", 8)
 
-local function with(base, changes)
-  local all = {}
-  for _, each in ipairs { base, changes or {} } do
-    for name, value in pairs(each) do
-      all[name] = value
-    end
-  end
-  return all
-end
-
-local function new_root(name)
-  local root = { key = assert(pki.key()) }
-  root.pem = assert(pki.certificate {
-    subject = { CN = name },
-    not_before = NOW - DAY,
-    not_after = NOW + 10 * DAY,
-    authority = true,
-    key = root.key,
-  })
-  root.certificate = assert(pki.read_certificate(root.pem))
-  return root
-end
-
-local root, key = new_root "root", assert(pki.key())
+local root, key = rig.root(), assert(pki.key())
 
 local function issue(changes)
   return assert(pki.certificate(with({
@@ -70,12 +49,6 @@ local function refused(part, changes, code)
   assert.equal("chaski.tls.context: ", tostring(err):sub(1, 20))
   assert.truthy(tostring(err):find(part, 1, true), tostring(err))
   return tostring(err)
-end
-
-local function raises(expected, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.truthy(tostring(err):find(expected, 1, true), tostring(err))
 end
 
 local function file(content, mode)
@@ -143,7 +116,7 @@ describe("chaski.tls.context", function()
   end)
 
   it("refuses what does not fit together", function()
-    local other, stranger = new_root "other", assert(pki.key())
+    local other, stranger = rig.root "other", assert(pki.key())
     local nameless = assert(pki.certificate {
       subject = { CN = "alfa" },
       not_before = NOW - HOUR,
@@ -174,7 +147,7 @@ describe("chaski.tls.context", function()
     local serial = assert(pki.read_certificate(good.certificate)):info().serial
     assert(tls.context(with(good, { crl = revoke { "0A" } })))
     refused("revoked", { crl = revoke { "0A", serial } })
-    refused("revocation list: not signed", { crl = revoke({}, new_root "other") })
+    refused("revocation list: not signed", { crl = revoke({}, rig.root "other") })
     refused("revocation list: ", { crl = revoke({}):sub(1, -2) })
   end)
 
@@ -240,7 +213,7 @@ describe("a context", function()
     local next_one = assert(context:with_crl(revoke { "0A" }))
     assert.equal(URI, next_one.identity)
     assert.not_equal(context, next_one)
-    local none, err = context:with_crl(revoke({}, new_root "other"))
+    local none, err = context:with_crl(revoke({}, rig.root "other"))
     assert.is_nil(none)
     assert.equal("certificate", err.code)
     none, err = context:with_crl ""

@@ -16,11 +16,12 @@ local HOUR, DAY = 3600, 86400
 
 -- --- certificates ----------------------------------------------------------------------------------------------------
 
---- A root: { pem =, key =, certificate = }.
-function M.root(name)
-  local now, root = math.floor(core.wall()), { key = assert(pki.key()) }
+--- A root: { pem =, key =, certificate = }; `now`: seconds since 1970, unless it is to be of today.
+function M.root(name, now)
+  now = now or math.floor(core.wall())
+  local root = { key = assert(pki.key()) }
   root.pem = assert(pki.certificate {
-    subject = { CN = name or "root" },
+    subject = { O = "chaski", CN = name or "root" },
     not_before = now - DAY,
     not_after = now + 1000 * DAY,
     authority = true,

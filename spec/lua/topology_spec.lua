@@ -6,6 +6,7 @@ local nodes = require "spec.lua.nodes"
 
 local test = nodes.test
 local topology = chaski.topology
+local raises = helper.raises
 
 -- --- nodes that are no more than tables ------------------------------------------------------------------------------
 
@@ -127,12 +128,6 @@ local function pairs_of(t)
     list[i] = link[1] .. "-" .. link[2]
   end
   return table.concat(list, " ")
-end
-
-local function raises(expected, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.truthy(tostring(err):find(expected, 1, true), tostring(err))
 end
 
 describe("chaski.topology", function()

@@ -122,7 +122,8 @@ struct upcall { /* what an upcall of the core hands through the door */
   enum chaski_lua_event event;
   chaski_edge *edge;
   const chaski_message *message;
-  const char *reason, *detail;
+  const char *reason;
+  chaski_slice detail; /* without a pointer: none */
 };
 
 static int emit_upcall(lua_State *L) {
@@ -130,7 +131,7 @@ static int emit_upcall(lua_State *L) {
   int nargs = 0;
   if (up->edge) chaski__push_edge(L, up->node, up->edge), nargs++;
   if (up->reason) lua_pushstring(L, up->reason), nargs++;
-  if (up->detail) lua_pushstring(L, up->detail), nargs++;
+  if (up->detail.ptr) lua_pushlstring(L, (const char *)up->detail.ptr, up->detail.len), nargs++;
   chaski__emit(L, up->node, up->event, nargs);
   return 0;
 }
@@ -155,7 +156,8 @@ static void on_edge_live(void *user, chaski_edge *edge) {
 
 static void on_edge_closed(void *user, chaski_edge *edge, int reason, const char *detail) {
   chaski_lua_node *n = user;
-  struct upcall up = {n, CHASKI_ON_EDGE_CLOSED, edge, NULL, chaski_error_name(reason), detail ? detail : ""};
+  struct upcall up = {.node = n, .event = CHASKI_ON_EDGE_CLOSED, .edge = edge, .reason = chaski_error_name(reason)};
+  up.detail = chaski_slice_str(detail ? detail : "");
   chaski_edge_hold(edge);
   enter(&up, emit_upcall);
   chaski__edge_ended(n->rt, edge);
@@ -163,7 +165,9 @@ static void on_edge_closed(void *user, chaski_edge *edge, int reason, const char
 }
 
 static void on_edge_suspended(void *user, chaski_edge *edge, int reason) {
-  enter(&(struct upcall){user, CHASKI_ON_EDGE_SUSPENDED, edge, NULL, chaski_error_name(reason), NULL}, emit_upcall);
+  struct upcall up = {.node = user, .event = CHASKI_ON_EDGE_SUSPENDED, .edge = edge};
+  up.reason = chaski_error_name(reason);
+  enter(&up, emit_upcall);
 }
 
 struct resumed {
@@ -194,7 +198,8 @@ static void on_edge_changed(void *user, chaski_edge *edge) {
 }
 
 static void on_undelivered(void *user, chaski_edge *edge, const chaski_message *message, int reason) {
-  struct upcall up = {user, CHASKI_ON_UNDELIVERED, edge, message, chaski_error_name(reason), NULL};
+  struct upcall up = {.node = user, .event = CHASKI_ON_UNDELIVERED, .edge = edge, .message = message};
+  up.reason = chaski_error_name(reason);
   enter(&up, emit_upcall_undelivered);
 }
 
@@ -206,10 +211,8 @@ static void on_udp(void *user, bool open, int status) {
 
 static void on_forbidden(void *user, chaski_edge *edge, enum chaski_right right, chaski_slice topic) {
   static const char *const rights[] = {"publish", "subscribe", "relay"};
-  char text[CHASKI_HOST_MAX];
-  struct upcall up = {
-      .node = user, .event = CHASKI_ON_FORBIDDEN, .edge = edge, .reason = rights[right], .detail = text};
-  snprintf(text, sizeof text, "%.*s", (int)topic.len, (const char *)topic.ptr);
+  struct upcall up = {.node = user, .event = CHASKI_ON_FORBIDDEN, .edge = edge, .reason = rights[right]};
+  up.detail = topic;
   enter(&up, emit_upcall);
 }
 
