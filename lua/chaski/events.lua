@@ -15,6 +15,15 @@ local function is_cancel(err)
   return type(err) == "table" and err.code == "cancelled"
 end
 
+local everywhere = {} ---@type table<string, function[]>
+
+--- Let the runtime itself listen: fn(node, ...) is called at every node made from now on, before its own listeners.
+function core.on_everywhere(event, fn)
+  everywhere[event] = everywhere[event] or {}
+  table.insert(everywhere[event], fn)
+  core.listen_everywhere(event)
+end
+
 local emit
 
 --- Call a listener; the traceback is taken where the error is.
@@ -30,6 +39,9 @@ end
 emit = function(node, event, ...)
   local listeners = core.node_state(node).listeners[event]
   local where = "listener of " .. event
+  for _, fn in ipairs(everywhere[event] or {}) do
+    core.spawn_in(node, where, run_listener, node, where, event, fn, node, ...)
+  end
   for _, fn in ipairs(listeners and table.move(listeners, 1, #listeners, 1, {}) or {}) do
     core.spawn_in(node, where, run_listener, node, where, event, fn, ...)
   end

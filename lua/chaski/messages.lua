@@ -125,13 +125,31 @@ local function living(node, edge)
   return edge
 end
 
---- Handle a command of the protocol's own: receive(node, data, edge, size, message). Data that is no table is ignored.
-function core.handle_protocol(node, command, receive, concurrency)
+--- Handle a command of the protocol's own at one node: receive(node, data, edge, size, message). Data that is no table
+--- is ignored.
+function core.handle_at(node, command, receive, concurrency)
   add(node, { command }, function(message, edge)
     local data = table_of(node, message)
     if data then receive(node, data, living(node, edge), message.size, message) end
   end, { command = true, concurrency = concurrency or 1 })
 end
+
+local protocol = {} ---@type table<string, { receive: function, concurrency: integer?, wanted: function? }>
+
+--- Handle it at every node, or those of which wanted(node) says so. A node has the handler from the first such command
+--- on: most never need it.
+---@param given { concurrency: integer?, wanted: (fun(node: chaski.node): boolean)? }?
+function core.handle_protocol(command, receive, given)
+  given = given or {}
+  protocol[command] = { receive = receive, concurrency = given.concurrency, wanted = given.wanted }
+end
+
+core.set_find_handler(function(node, command)
+  local handler = protocol[command]
+  if not handler or (handler.wanted and not handler.wanted(node)) then return false end
+  core.handle_at(node, command, handler.receive, handler.concurrency)
+  return true
+end)
 
 function methods:messages(topics, given)
   local where = "node:messages"

@@ -5,11 +5,14 @@ local options = require "chaski.options"
 local discovery = require "chaski.discovery"
 local introspect = require "chaski.introspect"
 local reconnect = require "chaski.reconnect"
-local requests = require "chaski.requests"
 local secure = require "chaski.secure"
-local status = require "chaski.status"
+local states = require "chaski.state"
+require "chaski.requests"
+require "chaski.status"
 
 local methods, fields = core.node_methods, core.node_fields
+
+states.tables("listeners", "paired") -- event -> functions; topic -> boolean
 
 local function is_paired(node, state, topic)
   local paired = state.paired[topic]
@@ -94,15 +97,13 @@ end
 local function new(given)
   local checked = options.check_node(given)
   secure.check(checked, 2)
-  local state = { options = checked, listeners = {}, paired = {}, redialling = {} }
+  local state = states.new(checked)
   local ok, node, err = pcall(core.new_node, checked, state)
   if not ok then options.raise(tostring(node)) end -- what does not fit together, says the core
   if not node then return nil, err end
   ok, err = secure.install(node, checked)
   if not ok then return nil, err end
   if checked.reconnections > 0 then reconnect.install(node, checked.reconnect) end
-  requests.install(node)
-  status.install(node)
   if checked.introspect then introspect.install(node) end
   discovery.install(node, checked.discovery)
   if #checked.subscriptions > 0 then

@@ -5,8 +5,11 @@
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local options = require "chaski.options"
+local states = require "chaski.state"
 
 local M = {}
+
+states.tables "redialling" -- address -> true
 
 -- Ends after which the peer may well be there again. Not: goodbye, closed, duplicate, replaced, self, protocol, ...
 local worth_a_try = {
@@ -92,25 +95,31 @@ function M.follow(node, edge)
   return try(node, edge, address, state.policy)
 end
 
+local default = M.jitter()
+
 --- The policy that the option says, and whether it is followed after a goodbye too.
 local function read_option(option)
   if type(option) == "function" then return option, false end
+  if next(option) == nil then return default, false end
   local given = options.check("chaski.node: option 'reconnect'", option_schema, option)
-  return given.policy or M.jitter({ base = given.base, cap = given.cap }), given.goodbye
+  return given.policy or M.jitter { base = given.base, cap = given.cap }, given.goodbye
 end
 
 --- Set up the node's policy as its options say.
 function M.install(node, option)
   if not option then return end
-  local policy, goodbye = read_option(option)
-  core.node_state(node).policy = policy
-  local function redial(edge, reason)
-    local may_return = goodbye and reason == "goodbye" and edge.detail == "stopped"
-    if edge.dialled and (worth_a_try[reason] or may_return) then M.follow(node, edge) end
-  end
-  node:on("edge_suspended", redial)
-  node:on("edge_closed", redial)
+  local state = core.node_state(node)
+  state.policy, state.after_goodbye = read_option(option)
 end
+
+local function redial(node, edge, reason)
+  local state = core.node_state(node)
+  if not state.policy or not edge.dialled then return end
+  local may_return = state.after_goodbye and reason == "goodbye" and edge.detail == "stopped"
+  if worth_a_try[reason] or may_return then M.follow(node, edge) end
+end
+core.on_everywhere("edge_suspended", redial)
+core.on_everywhere("edge_closed", redial)
 
 function core.node_methods:try_to_reconnect(edge)
   options.expect_object("node:try_to_reconnect", "chaski.edge", "an edge", edge)

@@ -5,12 +5,21 @@ local core = require "chaski.core"
 local limiter = require "chaski.limiter"
 local new_handle = require "chaski.handle"
 local options = require "chaski.options"
+local states = require "chaski.state"
 
 local methods = core.node_methods
 
 local CALLS_RATE = 100 -- calls a second from one edge, twice as many at once (RELIABILITY T21)
 local CALLS_MAX = 1024 -- calls being answered at once
 local CALLS_EDGE_MAX = 256 -- of these for one edge: who calls what never returns does not take the others' room
+
+states.tables("served", "requests", "edge_calls") -- callback -> function; id -> question; edge's number -> calls
+states.field("calls", function()
+  return 0
+end)
+states.field("call_rates", function()
+  return limiter.new(CALLS_RATE)
+end)
 
 local NAME_MAX, MESSAGE_MAX = 64, 512 -- bytes of what errors say
 
@@ -197,25 +206,18 @@ local function receive_request(node, data, edge, _, message)
   core.spawn_in(node, "callback " .. data.callback, call, node, edge, data, fn)
 end
 
-local M = {}
+core.handle_protocol("request_udp", receive_request)
+core.handle_protocol("response_udp", receive_response)
 
-function M.install(node)
-  local state = core.node_state(node)
-  state.served, state.requests, state.calls, state.edge_calls = {}, {}, 0, {}
-  state.call_rates = limiter.new(CALLS_RATE)
-  core.handle_protocol(node, "request_udp", receive_request)
-  core.handle_protocol(node, "response_udp", receive_response)
-  node:on("edge_closed", function(edge, reason)
-    local lost = core.new_error("lost", ("node:request: the edge to %s ended (%s)"):format(edge.name, reason))
-    local ids = {}
-    for id in pairs(state.requests) do
-      ids[#ids + 1] = id
-    end
-    table.sort(ids) -- some order that is always the same, so that simulations repeat
-    for _, id in ipairs(ids) do
-      if state.requests[id] then fail_one(state.requests, id, edge, lost) end
-    end
-  end)
-end
-
-return M
+core.on_everywhere("edge_closed", function(node, edge, reason)
+  local requests, ids = core.node_state(node).requests, {}
+  for id in pairs(requests) do
+    ids[#ids + 1] = id
+  end
+  if #ids == 0 then return end
+  local lost = core.new_error("lost", ("node:request: the edge to %s ended (%s)"):format(edge.name, reason))
+  table.sort(ids) -- some order that is always the same, so that simulations repeat
+  for _, id in ipairs(ids) do
+    if requests[id] then fail_one(requests, id, edge, lost) end
+  end
+end)

@@ -180,12 +180,17 @@ local function receive(node, data, edge)
   if type(data.numbers) == "table" then give(node, secure.revocations, edge, data.numbers) end
 end
 
+core.handle_protocol(COMMAND, receive, {
+  wanted = function(node)
+    return core.node_state(node).revocation_rates ~= nil
+  end,
+})
+
 --- Once for each node that has certificates.
 function M.install(node)
   local state = core.node_state(node)
   if state.revocation_rates then return end
   state.revocation_rates = limiter.new(RATE, BURST)
-  core.handle_protocol(node, COMMAND, receive)
   node:on("edge_open", function(edge)
     if state.secure then introduce(node, state.secure.revocations, edge) end
   end)

@@ -4,8 +4,15 @@
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local options = require "chaski.options"
+local states = require "chaski.state"
 
 local methods = core.node_methods
+
+states.tables("searched", "leaders") -- topic -> when; topic -> id
+states.tables "only_asked" -- numbers of edges that were made for a question, and for nothing else since
+states.field("status_pending", function()
+  return { count = 0 }
+end)
 
 local ENVELOPE = 61 -- bytes of an answer's datagram beside its data
 local PAD = 256 -- bytes added to a request: room for the answer about one topic
@@ -139,37 +146,26 @@ local function receive_status(node, data, size, ip, port)
 end
 
 --- The same over an edge, where the peer is known: nothing need be padded.
-local function receive_over_edge(node)
-  core.handle_protocol(node, "status", function(_, data, edge)
-    if type(data.id) ~= "string" or #data.id > 64 then return end
-    core.write(node, "response", answer_to(node, data, DATAGRAM_MAX), { edge = edge })
-  end)
-  core.handle_protocol(node, "response", function(_, data, edge)
-    receive_response(node, data, edge.ip, edge.port)
-  end)
-end
+core.handle_protocol("status", function(node, data, edge)
+  if type(data.id) ~= "string" or #data.id > 64 then return end
+  core.write(node, "response", answer_to(node, data, DATAGRAM_MAX), { edge = edge })
+end)
+core.handle_protocol("response", function(node, data, edge)
+  receive_response(node, data, edge.ip, edge.port)
+end)
 
-local M = {}
+core.on_everywhere("edge_closed", function(node, edge)
+  core.node_state(node).only_asked[edge.number] = nil
+end)
 
-function M.install(node)
-  local state = core.node_state(node)
-  state.status_pending, state.searched, state.leaders = { count = 0 }, {}, {}
-  state.only_asked = {} -- numbers of edges that were made for a question, and for nothing else since
-  node:on("edge_closed", function(edge)
-    state.only_asked[edge.number] = nil
-  end)
-  receive_over_edge(node)
-  node:on("datagram", function(message, ip, port)
-    local command = message.command
-    if command ~= "status" and command ~= "response" then return end
-    local data = core.table_of(node, message)
-    if not data then return end
-    if command == "status" then
-      receive_status(node, data, message.wire_size, ip, port)
-    else
-      receive_response(node, data, ip, port)
-    end
-  end)
-end
-
-return M
+core.on_everywhere("datagram", function(node, message, ip, port)
+  local command = message.command
+  if command ~= "status" and command ~= "response" then return end
+  local data = core.table_of(node, message)
+  if not data then return end
+  if command == "status" then
+    receive_status(node, data, message.wire_size, ip, port)
+  else
+    receive_response(node, data, ip, port)
+  end
+end)

@@ -209,7 +209,7 @@ describe("a discovery", function()
       local asked = 0
       local x, y, z = nodes.node "x", nodes.node "y", nodes.node "z"
       line(o, x, y, z, p)
-      core.handle_protocol(z, "discovery", function()
+      core.handle_at(z, "discovery", function()
         asked = asked + 1
       end)
       local found, alone = assert(o:discovery { timeout = 0.2 })
@@ -576,7 +576,7 @@ local function besieged(options)
   local edge = assert(enemy:connect(victim))
   assert(victim:connect(beyond))
   local forwarded = {}
-  core.handle_protocol(beyond, "discovery", function(_, data)
+  core.handle_at(beyond, "discovery", function(_, data)
     forwarded[#forwarded + 1] = data
   end)
   return victim, enemy, forwarded, edge, beyond

@@ -250,7 +250,7 @@ describe("a node that is sent the captured", function()
       local beyond = nodes.node "beyond"
       assert(node:connect(beyond))
       local got, wait = nodes.collector()
-      core.handle_protocol(beyond, "discovery", function(_, data)
+      core.handle_at(beyond, "discovery", function(_, data)
         got[#got + 1] = data
       end)
       peer:send(by_name.discovery.raw)

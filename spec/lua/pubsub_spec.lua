@@ -456,7 +456,7 @@ describe("a dial-back", function()
     test(function()
       local a, b = nodes.node "a", nodes.node "b"
       local got, wait = nodes.collector()
-      core.handle_protocol(b, "report_paired", function(_, data, edge)
+      core.handle_at(b, "report_paired", function(_, data, edge)
         got[#got + 1] = { data, edge.name }
       end)
       local edge = assert(a:connect(b, { paired = "weather", report = { extra = 1 } }))

@@ -93,7 +93,7 @@ describe("a node", function()
     test(function()
       local root = nodes.node("root", { root = true, port = chaski.get_free_port() })
       local heard = 0
-      core.handle_protocol(root, "discovery", function()
+      core.handle_at(root, "discovery", function()
         heard = heard + 1
       end)
       local first = nodes.node("first", { subscriptions = "s", paired = true })

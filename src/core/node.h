@@ -52,6 +52,8 @@ typedef struct chaski_node_events {
   void (*message)(void *user, void *sub_user, chaski_edge *edge, const chaski_message *message);
   /* A command registered by chaski_node_handle has arrived; handler is its pointer. */
   void (*command)(void *user, void *handler, chaski_edge *edge, const chaski_message *message);
+  /* A command without a handler has arrived. true: it has been given one in this call, which gets this message. */
+  bool (*unhandled)(void *user, chaski_slice command);
   /* The edge is live (listed). Called before the done functions of chaski_node_connect. */
   void (*edge_live)(void *user, chaski_edge *edge);
   /* The edge has ended, or a connection that never became one (chaski_edge_was_live tells). Once for each edge that

@@ -130,19 +130,27 @@ static void receive_message(chaski__link *link, chaski__topic *topic, const chas
   if (wanted) deliver_or_catch(link, topic, m);
 }
 
+/* Handlers may be registered as late as the first command comes. */
+static chaski__command *handler_of(chaski_node *node, chaski_slice command) {
+  chaski__command *c;
+  HASH_FIND(hh, node->commands, command.ptr, command.len, c);
+  if (c || !node->events.unhandled || !node->events.unhandled(node->user, command) || node->destroyed) return c;
+  HASH_FIND(hh, node->commands, command.ptr, command.len, c);
+  return c;
+}
+
 /* A command of the application's own: to its handler if its topic is for us, and on if it is one that propagates. */
 static void receive_command(chaski__link *link, chaski__topic *topic, const chaski_message *m) {
   chaski_node *node = link->node;
-  chaski__command *c;
+  const chaski__command *c;
   bool wanted = IS(m->topic, CHASKI_TOPIC_ALL) || (topic && topic->live_subs) || node->root;
   if (propagated(node, m->command) && m->uuid.len) {
     if (!is_new(link, m)) return;
     chaski__relay(node, m, link->edge, topic);
   }
-  HASH_FIND(hh, node->commands, m->command.ptr, m->command.len, c);
   if (!wanted)
     node->counters.unwanted++;
-  else if (!c)
+  else if (!(c = handler_of(node, m->command)))
     node->counters.unknown++;
   else if (node->events.command)
     node->events.command(node->user, c->handler, link->edge, m);

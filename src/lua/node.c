@@ -7,7 +7,8 @@
 #define CLASS CHASKI_NODE_CLASS
 #define STOP_TIMEOUT (2 * CHASKI_S) /* for what is queued; a peer that does not read must not hold up a stop */
 
-static const char number_key, packer_key, dispatch_key, refs_key; /* their addresses are keys in the registry */
+static const char number_key, packer_key, dispatch_key, find_handler_key,
+    refs_key; /* their addresses are keys in the registry */
 
 /* --- finding and anchoring -------------------------------------------------------------------------------------- */
 chaski_lua_node *chaski__test_node(lua_State *L, int idx) {
@@ -150,6 +151,31 @@ static void enter(struct upcall *up, lua_CFunction fn) {
   chaski__release_node(n);
 }
 
+struct unhandled {
+  chaski_lua_node *node;
+  chaski_slice command;
+  bool found;
+};
+
+static int find_handler(lua_State *L) {
+  struct unhandled *u = lua_touserdata(L, 1);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &find_handler_key) != LUA_TFUNCTION) return 0;
+  chaski__push_node(L, u->node);
+  lua_pushlstring(L, (const char *)u->command.ptr, u->command.len);
+  lua_call(L, 2, 1);
+  u->found = lua_toboolean(L, -1);
+  return 0;
+}
+
+static bool on_unhandled(void *user, chaski_slice command) {
+  struct unhandled u = {.node = user, .command = command};
+  if (!u.node->anchors) return false;
+  u.node->anchors++;
+  chaski__enter(u.node->rt, find_handler, &u);
+  chaski__release_node(u.node);
+  return u.found;
+}
+
 static void on_edge_live(void *user, chaski_edge *edge) {
   enter(&(struct upcall){.node = user, .event = CHASKI_ON_EDGE_OPEN, .edge = edge}, emit_upcall);
 }
@@ -276,6 +302,7 @@ static void on_stopped(void *user) {
 static const chaski_node_events events = {
     .message = chaski__sub_message,
     .command = chaski__sub_message,
+    .unhandled = on_unhandled,
     .edge_live = on_edge_live,
     .edge_closed = on_edge_closed,
     .edge_writable = on_edge_writable,
@@ -294,7 +321,13 @@ static const chaski_node_events events = {
 static int listen_event(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
   uint32_t bit = UINT32_C(1) << luaL_checkoption(L, 2, NULL, event_names);
-  n->listening = lua_toboolean(L, 3) ? n->listening | bit : n->listening & ~bit;
+  n->listening = (lua_toboolean(L, 3) ? n->listening | bit : n->listening & ~bit) | n->rt->listening;
+  return 0;
+}
+
+/* (event): nodes made from now on listen */
+static int listen_everywhere(lua_State *L) {
+  chaski__runtime(L)->listening |= UINT32_C(1) << luaL_checkoption(L, 1, NULL, event_names);
   return 0;
 }
 
@@ -307,11 +340,19 @@ static int list_events(lua_State *L) {
   return 1;
 }
 
-static int set_dispatch(lua_State *L) { /* fn(node, event, ...) */
+static int set_function(lua_State *L, const void *key) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &dispatch_key);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
   return 0;
+}
+
+static int set_dispatch(lua_State *L) { /* fn(node, event, ...) */
+  return set_function(L, &dispatch_key);
+}
+
+static int set_find_handler(lua_State *L) { /* fn(node, command): whether it has given the command a handler */
+  return set_function(L, &find_handler_key);
 }
 
 /* --- making ----------------------------------------------------------------------------------------------------- */
@@ -355,6 +396,7 @@ static chaski_lua_node *new_userdata(lua_State *L, chaski_runtime *rt) {
   n->rt = rt;
   n->world = rt->world;
   n->self = n->refs = n->deserializer = LUA_NOREF;
+  n->listening = rt->listening;
   luaL_setmetatable(L, CLASS);
   n->number = next_number(L);
   make_refs(L, n);
@@ -613,9 +655,17 @@ static void open_class(lua_State *L) {
 
 void chaski__open_node(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"new_node", new_node},     {"node_state", node_state},     {"listen_event", listen_event},
-      {"events", list_events},    {"set_dispatch", set_dispatch}, {"running_nodes", running_nodes},
-      {"subscribed", subscribed}, {"numeric", numeric},           {NULL, NULL},
+      {"new_node", new_node},
+      {"node_state", node_state},
+      {"listen_event", listen_event},
+      {"events", list_events},
+      {"set_dispatch", set_dispatch},
+      {"running_nodes", running_nodes},
+      {"subscribed", subscribed},
+      {"numeric", numeric},
+      {"listen_everywhere", listen_everywhere},
+      {"set_find_handler", set_find_handler},
+      {NULL, NULL},
   };
   luaL_checkstack(L, 12, NULL);
   chaski__weak_table(L, &refs_key);

@@ -10,6 +10,7 @@
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local limiter = require "chaski.limiter"
+local states = require "chaski.state"
 
 local BEACON = 2 -- seconds between beacons
 local DEAD = 7 -- seconds of silence after which a leader is
@@ -19,7 +20,12 @@ local BURIED_MAX = 64 -- dead leaders remembered, of one topic
 local BEACONS_RATE, BEACONS_BURST = 100, 400 -- a second from one edge: each may be passed on to the whole group
 local AHEAD = 86400 -- seconds a seq may be ahead of our clock: one beyond it could not be outdone by its owner
 
-local M = {}
+local M = {} ---@type { search: function } discovery's, which it puts here
+
+states.tables("groups", "ways") -- topic -> group; topic -> where the first search began
+states.field("beacons", function()
+  return limiter.new(BEACONS_RATE, BEACONS_BURST)
+end)
 
 local function group_of(node, topic)
   return core.node_state(node).groups[topic]
@@ -69,7 +75,7 @@ local function search_again(node, topic)
   if way and not node:is_connected_to(way.address) then visit = node:connect(way.address) end
   if #node.edges == 0 or state.discovery.searches[topic] then return end
   do
-    local _ <close> = state.discovery_module.search(node, topic, { on_pair = "none", edges = node.edges, again = true })
+    local _ <close> = M.search(node, topic, { on_pair = "none", edges = node.edges, again = true })
     core.sleep(SEARCH_TIMEOUT)
   end
   if visit and visit.live and not visit.paired and way.on_pair == "disconnect" then visit:close() end
@@ -176,14 +182,10 @@ local function receive(node, data, edge)
   end
 end
 
-function M.install(node, discovery)
-  local state = core.node_state(node)
-  state.groups, state.ways, state.discovery_module = {}, {}, discovery
-  state.beacons = limiter.new(BEACONS_RATE, BEACONS_BURST)
-  core.handle_protocol(node, "leader", receive)
-  node:on("stopped", function()
-    state.groups_live = false
-  end)
-end
+core.handle_protocol("leader", receive)
+
+core.on_everywhere("stopped", function(node)
+  core.node_state(node).groups_live = false
+end)
 
 return M

@@ -124,12 +124,14 @@ function M.dialled(node, address, reached)
   end
 end
 
+--- What this file keeps for a node, in its table of discovery.
 function M.install(discovery)
   discovery.seen = setmetatable({ at = {}, order = {}, first = 0, last = 0 }, Seen)
   discovery.rates = limiter.new(REQUESTS_RATE, REQUESTS_BURST)
   discovery.dials = limiter.new(DIALS_RATE, DIALS_BURST)
   discovery.asks = limiter.new(ASKS_RATE, ASKS_BURST)
   discovery.failed, discovery.dialling = {}, 0
+  return discovery
 end
 
 return M

@@ -9,6 +9,7 @@ local guard = require "chaski.discovery.guard"
 local options = require "chaski.options"
 local policies = require "chaski.discovery.policy"
 local requests = require "chaski.discovery.request"
+local states = require "chaski.state"
 
 local methods = core.node_methods
 
@@ -368,11 +369,20 @@ end
 
 -- --- set-up ----------------------------------------------------------------------------------------------------------
 
+states.field("discovery", function(state)
+  return guard.install { policy = state.discovery_policy, searches = {}, remembered = {}, topics = 0 }
+end)
+
+group.search = M.search
+core.handle_protocol("discovery", receive_discovery, { concurrency = CONCURRENCY })
+core.handle_protocol("report_paired", receive_report)
+
 --- Nobody waits for what a stopped node searched.
-local function stopped(discovery)
-  local searches = discovery.searches
+core.on_everywhere("stopped", function(node)
+  local discovery = rawget(core.node_state(node), "discovery")
+  if not discovery then return end -- it has never searched, nor been asked
+  local searches, topics = discovery.searches, {}
   discovery.searches = {}
-  local topics = {}
   for topic in pairs(searches) do
     topics[#topics + 1] = topic
   end
@@ -381,18 +391,11 @@ local function stopped(discovery)
     local search = searches[topic]
     if search.finished and not search.found then search.finished() end
   end
-end
+end)
 
+--- The node's policy, as its option says.
 function M.install(node, policy)
-  local discovery = { policy = policies.resolve(policy), searches = {}, remembered = {}, topics = 0 }
-  core.node_state(node).discovery = discovery
-  guard.install(discovery)
-  core.handle_protocol(node, "discovery", receive_discovery, CONCURRENCY)
-  core.handle_protocol(node, "report_paired", receive_report)
-  group.install(node, M)
-  node:on("stopped", function()
-    stopped(discovery)
-  end)
+  core.node_state(node).discovery_policy = policies.resolve(policy)
 end
 
 return M
