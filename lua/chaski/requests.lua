@@ -8,10 +8,6 @@ local options = require "chaski.options"
 
 local methods = core.node_methods
 
-local CALLS_RATE = 100 -- calls a second from one edge, twice as many at once (RELIABILITY T21)
-local CALLS_MAX = 1024 -- calls being answered at once
-local CALLS_EDGE_MAX = 256 -- of these for one edge: who calls what never returns does not take the others' room
-
 local NAME_MAX, MESSAGE_MAX = 64, 512 -- bytes of what errors say
 
 local function is_edge(value)
@@ -178,9 +174,12 @@ local function call(node, edge, data, fn)
   end
 end
 
-local function has_room(state, number)
-  if state.calls >= CALLS_MAX or (state.edge_calls[number] or 0) >= CALLS_EDGE_MAX then return false end
-  return state.call_rates:take(number)
+--- The limit that one call more from this edge would break, or nil. Who calls what never returns does not take the
+--- others' room.
+local function limit_met(state, number)
+  if state.calls >= state.calls_max then return "requests_max" end
+  if (state.edge_calls[number] or 0) >= state.edge_calls_max then return "requests_per_edge" end
+  return not state.call_rates:take(number) and "request_rate" or nil
 end
 
 local function receive_request(node, data, edge, _, message)
@@ -189,7 +188,11 @@ local function receive_request(node, data, edge, _, message)
   data.kwargs = message.data.kwargs
   if type(data.kwargs) ~= "table" then data.kwargs = core.map {} end
   local fn = state.served[data.callback]
-  if not has_room(state, edge.number) then return refuse(node, edge, data, "busy", "too many calls") end
+  local limit = limit_met(state, edge.number)
+  if limit then
+    core.limit_hit(node, limit)
+    return refuse(node, edge, data, "busy", "too many calls")
+  end
   if not fn then
     local text = "no callback '%s' is served here"
     return refuse(node, edge, data, "unknown_callback", text:format(data.callback:sub(1, NAME_MAX)))
@@ -202,7 +205,9 @@ local M = {}
 function M.install(node)
   local state = core.node_state(node)
   state.served, state.requests, state.calls, state.edge_calls = {}, {}, 0, {}
-  state.call_rates = limiter.new(CALLS_RATE)
+  local limits = node.limits
+  state.call_rates = limiter.new(limits.request_rate.value)
+  state.calls_max, state.edge_calls_max = limits.requests_max.value, limits.requests_per_edge.value
   core.handle_protocol(node, "request_udp", receive_request)
   core.handle_protocol(node, "response_udp", receive_response)
   node:on("edge_closed", function(edge, reason)

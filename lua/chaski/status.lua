@@ -10,7 +10,7 @@ local methods = core.node_methods
 local ENVELOPE = 61 -- bytes of an answer's datagram beside its data
 local PAD = 256 -- bytes added to a request: room for the answer about one topic
 local PENDING_MAX = 1024 -- questions under way
-local DATAGRAM_MAX = 1200 -- PROTOCOL B.10
+local ANSWER_MAX = 1200 -- over an edge: as much as a datagram may hold (PROTOCOL B.10)
 local AMPLIFICATION = 3 -- RFC 9000 section 8.1 grants as much to an address not yet validated
 
 local schema = {
@@ -134,7 +134,7 @@ end
 local function receive_status(node, data, size, ip, port)
   if type(data.id) ~= "string" or #data.id > 64 then return end
   local most = type(data.pad) == "string" and size or AMPLIFICATION * size
-  local answer = answer_to(node, data, math.min(most, DATAGRAM_MAX) - ENVELOPE)
+  local answer = answer_to(node, data, math.min(most, core.node_state(node).datagram_max) - ENVELOPE)
   if answer then core.send_datagram(node, "response", answer, ip, port) end
 end
 
@@ -142,7 +142,7 @@ end
 local function receive_over_edge(node)
   core.handle_protocol(node, "status", function(_, data, edge)
     if type(data.id) ~= "string" or #data.id > 64 then return end
-    core.write(node, "response", answer_to(node, data, DATAGRAM_MAX), { edge = edge })
+    core.write(node, "response", answer_to(node, data, ANSWER_MAX), { edge = edge })
   end)
   core.handle_protocol(node, "response", function(_, data, edge)
     receive_response(node, data, edge.ip, edge.port)
@@ -154,6 +154,7 @@ local M = {}
 function M.install(node)
   local state = core.node_state(node)
   state.status_pending, state.searched, state.leaders = { count = 0 }, {}, {}
+  state.datagram_max = node.limits.datagram_max.value
   state.only_asked = {} -- numbers of edges that were made for a question, and for nothing else since
   node:on("edge_closed", function(edge)
     state.only_asked[edge.number] = nil

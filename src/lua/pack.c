@@ -411,8 +411,8 @@ static bool count_one(job *j, const level *at) {
 }
 
 static bool write_number_key(job *j, int idx, const level *at) {
-  if (++j->number_keys > CHASKI_CODEC_NUMBER_KEYS)
-    return fail_limit(j, at->up, SIZE_MAX, "more than %I number keys in maps", CHASKI_CODEC_NUMBER_KEYS);
+  if (++j->number_keys > j->opt.number_keys)
+    return fail_limit(j, at->up, SIZE_MAX, "more than %I number keys in maps", j->opt.number_keys);
   if (lua_isinteger(j->L, idx))
     put_integer(j->p, lua_tointeger(j->L, idx));
   else
@@ -673,6 +673,7 @@ static chaski_pack_options with_defaults(const chaski_pack_options *opt) {
   if (o.count == 0) o.count = CHASKI_CODEC_COUNT;
   if (o.tables == 0) o.tables = CHASKI_CODEC_TABLES;
   if (o.key_size == 0) o.key_size = CHASKI_CODEC_KEY_SIZE;
+  if (o.number_keys == 0) o.number_keys = CHASKI_CODEC_NUMBER_KEYS;
   return o;
 }
 

@@ -257,11 +257,18 @@ static int limit_rows(lua_State *L) {
   return 1;
 }
 
+static int limit_hit(lua_State *L) { /* (node, name): one that lua/chaski enforces */
+  chaski_lua_node *n = chaski__check_node(L, 1);
+  const char *name = luaL_checkstring(L, 2);
+  for (size_t i = 0; n->core && i < chaski_limit_count; i++)
+    if (strcmp(name, chaski_limit_rows[i].name) == 0) chaski_node_limit_hit(n->core, chaski_limit_rows[i].offset);
+  return 0;
+}
+
 void chaski__open_util(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"uuid", random_uuid},  {"address", parse_address}, {"report_error", report_error},
-      {"spawn_in", spawn_in}, {"limit_rows", limit_rows}, {"new_error", new_error},
-      {NULL, NULL},
+      {"uuid", random_uuid},      {"address", parse_address}, {"report_error", report_error}, {"spawn_in", spawn_in},
+      {"limit_rows", limit_rows}, {"new_error", new_error},   {"limit_hit", limit_hit},       {NULL, NULL},
   };
   luaL_setfuncs(L, functions, 0);
   lua_pushliteral(L, CHASKI_VERSION);

@@ -335,7 +335,7 @@ local function receive_discovery(node, data, edge, size)
   local discovery = core.node_state(node).discovery
   local request = size <= SIZE_MAX and requests.parse(data)
   if not request or is_own(node, request) or discovery.seen:has(request.id, request) then return end
-  if not discovery.rates:take(edge.number) then return end
+  if not guard.may_come(node, edge) then return end
   discovery.seen:check(request.id, request)
   if willing(node, request, edge) then
     core.spawn_in(node, "discovery", pair_with, node, request)
@@ -386,7 +386,7 @@ end
 function M.install(node, policy)
   local discovery = { policy = policies.resolve(policy), searches = {}, remembered = {}, topics = 0 }
   core.node_state(node).discovery = discovery
-  guard.install(discovery)
+  guard.install(node, discovery)
   core.handle_protocol(node, "discovery", receive_discovery, CONCURRENCY)
   core.handle_protocol(node, "report_paired", receive_report)
   group.install(node, M)
