@@ -101,6 +101,7 @@ local function new(given)
   local ok, node, err = pcall(core.new_node, checked, state)
   if not ok then options.raise(tostring(node)) end -- what does not fit together, says the core
   if not node then return nil, err end
+  state.node = node
   ok, err = secure.install(node, checked)
   if not ok then return nil, err end
   if checked.reconnections > 0 then reconnect.install(node, checked.reconnect) end

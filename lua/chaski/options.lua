@@ -263,6 +263,20 @@ end
 
 -- --- the node --------------------------------------------------------------------------------------------------------
 
+local words = M.one_of("disconnect", "drop_new", "drop_old", "block")
+
+--- { "disconnect", telemetry = "drop_old" }: a word for a topic, and at 1 one for all others.
+local by_topic = {
+  expected = "a table of such, by topic and at 1 for all others",
+  test = function(value)
+    if type(value) ~= "table" then return false end
+    for topic, word in pairs(value) do
+      if (topic ~= 1 and type(topic) ~= "string") or not words.test(word) then return false end
+    end
+    return true
+  end,
+}
+
 local overflow = M.one_of("drop_new", "drop_old", "disconnect", "block")
 local name = M.text(1, 64)
 
@@ -292,7 +306,7 @@ M.node = {
   { name = "udp", kind = M.boolean, default = true },
   { name = "serializer", kind = M.func },
   { name = "deserializer", kind = M.func },
-  { name = "overflow", kind = M.one_of("disconnect", "drop_new", "block"), default = "disconnect" },
+  { name = "overflow", kind = M.either(words, by_topic), default = "disconnect" },
   { name = "inbox_overflow", kind = overflow, default = "drop_new" },
   { name = "limits", kind = M.table, default = {} },
   { name = "reconnect", kind = M.either(M.func, M.either(M.table, M.no)), default = {} },

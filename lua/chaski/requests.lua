@@ -9,16 +9,12 @@ local states = require "chaski.state"
 
 local methods = core.node_methods
 
-local CALLS_RATE = 100 -- calls a second from one edge, twice as many at once (RELIABILITY T21)
-local CALLS_MAX = 1024 -- calls being answered at once
-local CALLS_EDGE_MAX = 256 -- of these for one edge: who calls what never returns does not take the others' room
-
 states.tables("served", "requests", "edge_calls") -- callback -> function; id -> question; edge's number -> calls
 states.field("calls", function()
   return 0
 end)
-states.field("call_rates", function()
-  return limiter.new(CALLS_RATE)
+states.field("call_rates", function(state)
+  return limiter.new(core.limit(state.node, "request_rate"))
 end)
 
 local NAME_MAX, MESSAGE_MAX = 64, 512 -- bytes of what errors say
@@ -187,9 +183,12 @@ local function call(node, edge, data, fn)
   end
 end
 
-local function has_room(state, number)
-  if state.calls >= CALLS_MAX or (state.edge_calls[number] or 0) >= CALLS_EDGE_MAX then return false end
-  return state.call_rates:take(number)
+--- The limit that one call more from this edge would break, or nil. Who calls what never returns does not take the
+--- others' room.
+local function limit_met(node, state, number)
+  if state.calls >= core.limit(node, "requests_max") then return "requests_max" end
+  if (state.edge_calls[number] or 0) >= core.limit(node, "requests_per_edge") then return "requests_per_edge" end
+  return not state.call_rates:take(number) and "request_rate" or nil
 end
 
 local function receive_request(node, data, edge, _, message)
@@ -198,7 +197,11 @@ local function receive_request(node, data, edge, _, message)
   data.kwargs = message.data.kwargs
   if type(data.kwargs) ~= "table" then data.kwargs = core.map {} end
   local fn = state.served[data.callback]
-  if not has_room(state, edge.number) then return refuse(node, edge, data, "busy", "too many calls") end
+  local limit = limit_met(node, state, edge.number)
+  if limit then
+    core.limit_hit(node, limit)
+    return refuse(node, edge, data, "busy", "too many calls")
+  end
   if not fn then
     local text = "no callback '%s' is served here"
     return refuse(node, edge, data, "unknown_callback", text:format(data.callback:sub(1, NAME_MAX)))

@@ -17,7 +17,7 @@ end)
 local ENVELOPE = 61 -- bytes of an answer's datagram beside its data
 local PAD = 256 -- bytes added to a request: room for the answer about one topic
 local PENDING_MAX = 1024 -- questions under way
-local DATAGRAM_MAX = 1200 -- PROTOCOL B.10
+local ANSWER_MAX = 1200 -- over an edge: as much as a datagram may hold (PROTOCOL B.10)
 local AMPLIFICATION = 3 -- RFC 9000 section 8.1 grants as much to an address not yet validated
 
 local schema = {
@@ -141,14 +141,14 @@ end
 local function receive_status(node, data, size, ip, port)
   if type(data.id) ~= "string" or #data.id > 64 then return end
   local most = type(data.pad) == "string" and size or AMPLIFICATION * size
-  local answer = answer_to(node, data, math.min(most, DATAGRAM_MAX) - ENVELOPE)
+  local answer = answer_to(node, data, math.min(most, core.limit(node, "datagram_max")) - ENVELOPE)
   if answer then core.send_datagram(node, "response", answer, ip, port) end
 end
 
 --- The same over an edge, where the peer is known: nothing need be padded.
 core.handle_protocol("status", function(node, data, edge)
   if type(data.id) ~= "string" or #data.id > 64 then return end
-  core.write(node, "response", answer_to(node, data, DATAGRAM_MAX), { edge = edge })
+  core.write(node, "response", answer_to(node, data, ANSWER_MAX), { edge = edge })
 end)
 core.handle_protocol("response", function(node, data, edge)
   receive_response(node, data, edge.ip, edge.port)

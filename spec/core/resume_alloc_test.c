@@ -31,7 +31,8 @@ static void cut_one(void *arg, chaski_stream *stream) {
 
 static void check_ledger(const struct peer *p) {
   const chaski_counters *n = chaski_node_counters(p->node);
-  assert_int_equal(n->queued, n->acknowledged + n->written + n->lost + chaski_node_in_flight(p->node));
+  assert_int_equal(n->queued,
+                   n->acknowledged + n->written + n->lost + n->queue_dropped + chaski_node_in_flight(p->node));
 }
 
 static void check_ledgers(void) {

@@ -166,7 +166,8 @@ static void shorten(chaski_node_options *o) {
   o->limits.queue_hard = 64 * CHASKI_KIB;
   o->limits.queue_stall = 3 * SECOND;
   o->limits.resume_frames = 16 + dice(200);
-  o->overflow = (enum chaski_overflow)dice(3);
+  o->overflow = (enum chaski_overflow)dice(4);
+  if (dice(4) == 0) o->limits.queue_total = 512 * CHASKI_KIB;
 }
 
 static void begin_life(size_t i) {
@@ -432,15 +433,15 @@ static void fault(void) {
 /* --- what holds at every moment --------------------------------------------------------------------------------- */
 static void check_node(const struct peer *p) {
   const chaski_counters *c = chaski_node_counters(p->node);
-  CHECK(c->queued == c->acknowledged + c->written + c->lost + chaski_node_in_flight(p->node));
+  CHECK(c->queued == c->acknowledged + c->written + c->lost + c->queue_dropped + chaski_node_in_flight(p->node));
   for (size_t e = 0; e < chaski_node_edge_count(p->node); e++) {
     chaski_edge *edge = chaski_node_edge_at(p->node, e);
     chaski_session_info s;
     if (!chaski_edge_session(edge, &s)) continue;
     const chaski_limits *l = chaski_node_limits(p->node);
     CHECK(s.sent - s.acknowledged == s.kept_frames);
-    CHECK(s.kept_frames <= l->resume_frames + 2 &&
-          s.kept_bytes <= l->queue_hard + 1024); /* and what we say ourselves */
+    uint64_t own = 2 + s.resumes; /* what we say ourselves, at each resume too */
+    CHECK(s.kept_frames <= l->resume_frames + own && s.kept_bytes <= l->queue_hard + 1024);
     for (size_t other = 0; other < e; other++)
       CHECK(strcmp(chaski_edge_id(edge), chaski_edge_id(chaski_node_edge_at(p->node, other))) != 0);
   }

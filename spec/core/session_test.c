@@ -51,7 +51,8 @@ static struct peer *node_with(const char *name, uint64_t timeout) {
 
 static void check_ledger(const struct peer *p) {
   const chaski_counters *c = chaski_node_counters(p->node);
-  assert_int_equal(c->queued, c->acknowledged + c->written + c->lost + chaski_node_in_flight(p->node));
+  assert_int_equal(c->queued,
+                   c->acknowledged + c->written + c->lost + c->queue_dropped + chaski_node_in_flight(p->node));
 }
 
 static void cut_one(void *arg, chaski_stream *stream) {

@@ -5,7 +5,7 @@ local nodes = require "spec.lua.nodes"
 
 local function balance(node)
   local l = node.ledger
-  assert.equal(l.queued, l.acknowledged + l.written + l.lost + l.in_flight)
+  assert.equal(l.queued, l.acknowledged + l.written + l.lost + l.queue_dropped + l.in_flight)
   return l
 end
 

@@ -30,7 +30,7 @@ local publisher = [[
   end
   while node.ledger.in_flight > 0 do chaski.sleep(0.01) end
   local l = node.ledger
-  assert(l.queued == l.acknowledged + l.written + l.lost + l.in_flight, "the ledger does not balance")
+  assert(l.queued == l.acknowledged + l.written + l.lost + l.queue_dropped + l.in_flight, "the ledger does not balance")
   print(("published %d lost %d undelivered %d resumes %d"):format(count, lost, undelivered, edge.session.resumes))
   io.stdout:flush()
   chaski.sleep(3600)

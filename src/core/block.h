@@ -22,6 +22,7 @@ typedef struct chaski__arena {
   chaski__block *current;                    /* being filled; holds one reference */
   chaski__block *spare[CHASKI_SPARE_BLOCKS]; /* empty ones of CHASKI_BLOCK_SIZE */
   size_t spares;
+  size_t held; /* bytes of all blocks that somebody refers to, those of outboxes included */
 } chaski__arena;
 
 /* Bytes off..off+len of a block. Who keeps a span holds a reference to its block. */
@@ -33,6 +34,8 @@ typedef struct chaski__span {
 /* Take len bytes to write into; the span comes with a reference. false: out of memory. */
 bool chaski__arena_take(chaski__arena *a, size_t len, chaski__span *out);
 void chaski__arena_free(chaski__arena *a);
+/* A block for one owner beside the arena's own; NULL: out of memory. */
+chaski__block *chaski__block_new(chaski__arena *a, size_t cap);
 void chaski__block_release(chaski__arena *a, chaski__block *b); /* drop one reference */
 
 static inline uint8_t *chaski__span_bytes(const chaski__span *s) {

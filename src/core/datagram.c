@@ -75,7 +75,9 @@ static void on_datagram(void *user, const char *host, uint16_t port, const uint8
   const char *why;
   chaski__loop_touch(node->loop);
   if (node->state != NODE_RUNNING || !within_rates(node, host, port)) return;
-  if (len > CHASKI_DATAGRAM_MAX || chaski_message_read_datagram(chaski_slice_of(bytes, len), &m, &why) != CHASKI_OK) {
+  if (len > node->limits.datagram_max) CHASKI__HIT(node, datagram_max);
+  if (len > node->limits.datagram_max ||
+      chaski_message_read_datagram(chaski_slice_of(bytes, len), &m, &why) != CHASKI_OK) {
     node->counters.bad_datagrams++;
     return;
   }
@@ -146,9 +148,9 @@ int chaski_node_send_datagram(chaski_node *node, chaski_slice command, chaski_sl
   if (!chaski_address_is_numeric(host)) return CHASKI_EADDRESS;
   chaski__buf b = {0};
   put_message(&b, node, command, data);
-  int r = b.failed                      ? CHASKI_ENOMEM
-          : b.len > CHASKI_DATAGRAM_MAX ? CHASKI_ETOOBIG
-                                        : node->transport->udp_send(node->udp, host, port, b.ptr, b.len);
+  int r = b.failed                            ? CHASKI_ENOMEM
+          : b.len > node->limits.datagram_max ? CHASKI_ETOOBIG
+                                              : node->transport->udp_send(node->udp, host, port, b.ptr, b.len);
   if (r == CHASKI_OK) node->counters.datagrams_out++;
   chaski__buf_free(&b);
   return r;

@@ -28,6 +28,7 @@ void chaski_edge_release(chaski_edge *edge) {
   chaski__free(edge->agent);
   chaski__free(edge->dial_host);
   chaski__free(edge->expected);
+  chaski__free(edge->remote);
   chaski__free(edge->forbidden);
   chaski__buf_free(&edge->report);
   chaski__free(edge);
@@ -76,8 +77,19 @@ bool chaski__edge_update_taker(chaski_edge *edge) {
   return true;
 }
 
+static size_t live_from(const chaski_node *node, const char *remote) {
+  size_t n = 0;
+  for (size_t i = 0; remote && i < node->live_count; i++)
+    n += node->live[i]->remote && strcmp(node->live[i]->remote, remote) == 0;
+  return n;
+}
+
 int chaski__edge_go_live(chaski_edge *edge) {
   chaski_node *node = edge->node;
+  if (live_from(node, edge->remote) >= node->limits.edges_per_ip) {
+    CHASKI__HIT(node, edges_per_ip);
+    return CHASKI_EEDGES;
+  }
   if (node->live_count >= node->limits.edges_max) {
     CHASKI__HIT(node, edges_max);
     return CHASKI_EEDGES;
@@ -176,7 +188,7 @@ void chaski__log_tick(chaski_timer *t) {
   chaski__log_suppressed((chaski_node *)(void *)((char *)t - offsetof(chaski_node, log_timer)));
 }
 
-/* At most 10 such lines a second and node, then a count (RELIABILITY T33), told when the second is over. */
+/* At most log_rate such lines a second and node, then a count (RELIABILITY T33), told when the second is over. */
 static bool may_log(chaski_node *node) {
   uint64_t second = node->loop->now / CHASKI_S;
   if (second != node->log_second) {
@@ -184,8 +196,9 @@ static bool may_log(chaski_node *node) {
     node->log_second = second;
     node->log_lines = 0;
   }
-  if (node->log_lines++ < 10) return true;
+  if (node->log_lines++ < node->limits.log_rate) return true;
   if (!node->log_suppressed++) chaski_timer_start(node->loop, &node->log_timer, CHASKI_S);
+  CHASKI__HIT(node, log_rate);
   return false;
 }
 

@@ -118,6 +118,12 @@ bool chaski_frame_pending(const chaski_frame_decoder *d) {
   return d->partial && !handed_out(d);
 }
 
+bool chaski_frame_over_topic(const chaski_frame_decoder *d, chaski_slice rest) {
+  const uint8_t *header = d->partial ? d->partial : rest.ptr;
+  size_t len = d->partial ? d->len : rest.len;
+  return len >= CHASKI_FRAME_HEADER && header_topic(header) > d->topic_max;
+}
+
 bool chaski_frame_foreign(const chaski_frame_decoder *d, chaski_slice rest) {
   const uint8_t *header = d->partial ? d->partial : rest.ptr;
   size_t len = d->partial ? d->len : rest.len;

@@ -36,6 +36,9 @@ int chaski_frame_next(chaski_frame_decoder *d, chaski_slice *in, chaski_frame *f
 /* True while a frame has begun and is not complete (for the deadline of started frames, and truncation). */
 bool chaski_frame_pending(const chaski_frame_decoder *d);
 
+/* After CHASKI_ETOOBIG: it was the topic's length, of what waits here (with `rest`, which next did not take). */
+bool chaski_frame_over_topic(const chaski_frame_decoder *d, chaski_slice rest);
+
 /* No chaski node sends a frame that begins like what waits here (with `rest`, which next did not take): the header's
  * lengths are beyond any limit a node may have, as those are that the texts of other protocols happen to spell. */
 bool chaski_frame_foreign(const chaski_frame_decoder *d, chaski_slice rest);

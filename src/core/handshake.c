@@ -17,13 +17,13 @@
         */
 #define NAME_MAX_PEER 256
 
-enum { F_ID, F_START, F_PROTOCOL, F_AGENT, F_FRAME_MAX, F_PROPAGATES, F_ROOT, F_COMMON };
+enum { F_ID, F_START, F_PROTOCOL, F_AGENT, F_FRAME_MAX, F_TOPIC_MAX, F_PROPAGATES, F_ROOT, F_COMMON };
 
 #define COMMON_FIELDS                                                                                                  \
   [F_ID] = {.key = "id", .want = WANT_STR}, [F_START] = {.key = "start", .want = WANT_UINT},                           \
   [F_PROTOCOL] = {.key = "protocol", .want = WANT_UINT}, [F_AGENT] = {.key = "agent", .want = WANT_STR},               \
-  [F_FRAME_MAX] = {.key = "frame_max", .want = WANT_UINT}, [F_PROPAGATES] = {.key = "propagates", .want = WANT_BOOL},  \
-  [F_ROOT] = {.key = "root", .want = WANT_BOOL}
+  [F_FRAME_MAX] = {.key = "frame_max", .want = WANT_UINT}, [F_TOPIC_MAX] = {.key = "topic_max", .want = WANT_UINT},    \
+  [F_PROPAGATES] = {.key = "propagates", .want = WANT_BOOL}, [F_ROOT] = {.key = "root", .want = WANT_BOOL}
 
 /* --- sending ------------------------------------------------------------------------------------------------ */
 /* What we add to the original's keys: F_COMMON pairs. */
@@ -38,6 +38,8 @@ static void put_common(const chaski_node *node, chaski__buf *b) {
   chaski__mp_put_str(b, chaski_slice_str("chaski-lua/" CHASKI_VERSION));
   chaski__mp_put_key(b, "frame_max");
   chaski__mp_put_uint(b, node->limits.data_max);
+  chaski__mp_put_key(b, "topic_max");
+  chaski__mp_put_uint(b, node->limits.topic_max);
   chaski__mp_put_key(b, "propagates");
   chaski__mp_put_bool(b, node->propagation);
   chaski__mp_put_key(b, "root");
@@ -317,6 +319,7 @@ static bool announce(chaski_edge *edge, const chaski__mp_field *f) {
   if (f[F_START].present) edge->start = f[F_START].value.u;
   if (f[F_PROTOCOL].present) edge->protocol = f[F_PROTOCOL].value.u > 1000 ? 1000 : (int)f[F_PROTOCOL].value.u;
   if (f[F_FRAME_MAX].present) edge->frame_max = f[F_FRAME_MAX].value.u;
+  if (f[F_TOPIC_MAX].present) edge->topic_max = f[F_TOPIC_MAX].value.u;
   edge->propagates = f[F_PROPAGATES].present && f[F_PROPAGATES].value.truth;
   edge->root = f[F_ROOT].present && f[F_ROOT].value.truth;
   return true;

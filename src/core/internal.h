@@ -34,6 +34,9 @@ struct chaski_loop {
   chaski__arena arena;
   chaski__link *dirty; /* links with something to write or a failure to act on */
   size_t nodes;
+  chaski_node *list;    /* nodes that are not destroyed */
+  uint64_t queue_total; /* the least of theirs */
+  size_t closing;       /* bytes that the transport still has of links that were closed: as good as free */
   uint64_t edge_numbers;
   size_t turn_bytes; /* published in this turn */
 };
@@ -63,6 +66,7 @@ typedef struct chaski__session {
   chaski__link *link; /* that carries it */
   uint8_t sid[16];
   uint64_t tx, acked;  /* counted frames sent; of these acknowledged by the peer */
+  uint64_t handed;     /* suspended: of tx, those that may have reached the peer */
   uint64_t rx, told;   /* counted frames received; of these acknowledged by us */
   uint64_t rx_bytes;   /* received since we last acknowledged */
   chaski__outbox kept; /* frames acked + 1 .. tx */
@@ -89,6 +93,7 @@ struct chaski__link {
   bool asked;     /* live: a ping went out, whose pong will say that the peer counts the edge too */
   bool confirmed; /* it came, or will not come */
   bool sessioned; /* it has, or had, a session: that counts the frames then */
+  size_t closing; /* its part of loop->closing */
   int failure;    /* noticed where no upcall may be made; acted on at the end of the turn */
   uint32_t pauses;
   uint64_t handshake; /* number in the id of the handshake we sent; 0: none or answered */
@@ -143,9 +148,10 @@ struct chaski_edge {
   uint16_t port, dial_port;
   int protocol, reason;
   const char *detail;
-  uint64_t number, start, frame_max;
-  char *name, *id, *ip, *agent, *dial_host; /* NULL: "" */
-  char *expected;                           /* the name connect was given; NULL: any */
+  uint64_t number, start, frame_max, topic_max; /* the peer's maxima as it announced them; 0: it did not */
+  char *name, *id, *ip, *agent, *dial_host;     /* NULL: "" */
+  char *expected;                               /* the name connect was given; NULL: any */
+  char *remote;                                 /* accepted from off loopback: its address; NULL: else */
   chaski_latency latency;
   chaski_traffic counters;
   chaski__ping *pings;
@@ -168,6 +174,14 @@ typedef struct chaski__command {
   size_t len;
   char name[];
 } chaski__command;
+
+/* What is to happen at the hard mark to messages of one topic. */
+typedef struct chaski__overflow_rule {
+  enum chaski_overflow overflow;
+  UT_hash_handle hh;
+  size_t len;
+  char topic[];
+} chaski__overflow_rule;
 
 /* An undelivered message to be told about at the end of the turn. */
 typedef struct chaski__notice {
@@ -200,6 +214,9 @@ struct chaski_node {
   bool root, propagation, keep_alive, with_udp, destroyed, want_drain;
   uint8_t ttl;
   enum chaski_overflow overflow;
+  chaski__overflow_rule *overflow_rules;
+  bool drops_old;           /* it is the overflow of some topic */
+  chaski_node *prev, *next; /* in loop->list */
   enum chaski__node_state state;
   chaski_limits limits, hits;
   chaski_counters counters;
@@ -285,6 +302,19 @@ void chaski__relay(chaski_node *node, const chaski_message *m, const chaski_edge
 void chaski__undelivered(chaski_node *node, chaski_edge *edge, chaski_slice topic, chaski_slice uuid, int reason);
 void chaski__notices_tell(chaski_timer *t); /* node->notice_timer */
 void chaski__notices_drop(chaski_node *node);
+
+/* --- overflow.c --------------------------------------------------------------------------------------------- */
+enum chaski_overflow chaski__overflow_of(const chaski_node *node, chaski_slice topic);
+void chaski__overflow_free(chaski_node *node);
+/* Drop the oldest messages that may be dropped from the edge's queue so that len bytes more fit. false: it is as it
+ * was. */
+bool chaski__make_room(chaski_edge *edge, size_t len);
+uint64_t chaski__frames_fresh(const chaski__link *link); /* counted frames that the transport has seen nothing of */
+void chaski__loop_list(chaski_node *node);               /* its queues count from now on */
+void chaski__loop_unlist(chaski_node *node);             /* they count no more; not listed: nothing */
+bool chaski__queues_over(const chaski_loop *loop, size_t more); /* all of them, with so many bytes more */
+/* If they are, close the edges with the largest queues until they are not. To be called where an edge may be closed. */
+void chaski__shed(chaski_loop *loop, size_t more);
 
 /* --- receive.c ---------------------------------------------------------------------------------------------- */
 void chaski__receive(chaski__link *link, const chaski_frame *frame);

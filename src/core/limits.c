@@ -30,6 +30,7 @@ int chaski_limits_check(const chaski_limits *l, const char **why) {
   if (l->queue_low > l->queue_high) *why = "queue_low is above queue_high";
   if (l->queue_high + l->data_max + l->topic_max + CHASKI_FRAME_HEADER > l->queue_hard)
     *why = "a largest frame (data_max) does not fit between queue_high and queue_hard";
+  if (l->queue_hard > l->queue_total) *why = "queue_hard is above queue_total";
   if (l->resume_timeout && l->resume_bytes && l->data_max + l->topic_max + CHASKI_FRAME_HEADER > l->resume_bytes)
     *why = "a largest frame (data_max) does not fit into resume_bytes";
   if (l->preauth_max > l->data_max) *why = "preauth_max is above data_max";

@@ -26,19 +26,36 @@
   X(pending_max, "count", 100, 1, 65536, "connections without a handshake; the oldest goes")                           \
   X(pending_per_ip, "count", 10, 1, 65536, "the same from one address off loopback")                                   \
   X(edges_max, "count", 1000, 1, 1000000, "live edges")                                                                \
+  X(edges_per_ip, "count", 16, 1, 1000000, "those that were accepted from one address off loopback")                   \
   X(peer_subscriptions, "count", 65536, 1, 1000000, "subscriptions one peer may announce")                             \
   X(queue_low, "bytes", 256 * CHASKI_KIB, 1, 1024 * CHASKI_MIB, "an edge's queue: writing resumes below")              \
   X(queue_high, "bytes", 1 * CHASKI_MIB, 1, 1024 * CHASKI_MIB, "writing pauses above")                                 \
   X(queue_hard, "bytes", 16 * CHASKI_MIB, 1, 1024 * CHASKI_MIB, "overflow applies above")                              \
+  X(queue_total, "bytes", 256 * CHASKI_MIB, 64 * CHASKI_KIB, 65536 * CHASKI_MIB,                                       \
+    "all queues of the process together, the least of its nodes' counts; above, the largest goes")                     \
   X(queue_stall, "s", 10 * CHASKI_S, CHASKI_MS, 3600 * CHASKI_S, "above high without progress: slow_consumer")         \
   X(resume_timeout, "s", 30 * CHASKI_S, 0, 600 * CHASKI_S, "how long a lost edge may be resumed; 0: not at all")       \
   X(resume_frames, "count", 65536, 16, 1 << 24, "frames kept for a peer that has not acknowledged them")               \
   X(resume_bytes, "bytes", 0, 0, 1024 * CHASKI_MIB, "the same in bytes, never more than queue_hard; 0: as much")       \
   X(inbox_max, "count", 1024, 1, 1000000, "messages that wait for one subscription's handler")                         \
   X(messages_pool_maxsize, "count", 8192, 1, 1000000, "ids of other makers that are remembered")                       \
+  X(pool_per_edge, "count", 0, 0, 1000000, "of these, those that came by one edge; 0: a quarter")                      \
+  X(ttl_max, "count", 64, 1, 64, "hops that a message from outside may claim to have left")                            \
+  X(message_depth, "count", 32, 1, 128, "tables in tables in the data of a message")                                   \
+  X(message_values, "count", 1 << 20, 1, 1 << 28, "elements and pairs of all of them")                                 \
+  X(message_tables, "count", 65536, 1, 1 << 28, "tables in it: a byte of wire becomes 56 or more of memory")           \
+  X(message_key, "bytes", 256, 1, 1 << 28, "a key that is a string")                                                   \
+  X(message_number_keys, "count", 4096, 1, 1 << 28, "keys of its maps that are numbers: their hashes can collide")     \
+  X(request_rate, "count", 100, 1, 1000000, "requests a second from one edge, and twice as many at once")              \
+  X(requests_max, "count", 1024, 1, 1000000, "requests being answered at once")                                        \
+  X(requests_per_edge, "count", 256, 1, 1000000, "of these, those of one edge")                                        \
+  X(discovery_rate, "count", 5, 1, 1000000, "discoveries a second from one edge, and four times as many at once")      \
+  X(datagram_max, "bytes", 1200, 256, 1200, "a datagram: the least packet that every network of QUIC's carries")       \
   X(datagram_rate, "count", 10, 1, 100000, "datagrams a second from one source, and twice as many at once")            \
   X(datagram_rate_all, "count", 200, 1, 1000000, "the same from all sources")                                          \
-  X(ping_echo_max, "bytes", 64 * CHASKI_KIB, 0, CHASKI_MIB, "dummy data a pong echoes")
+  X(ping_echo_max, "bytes", 64 * CHASKI_KIB, 0, CHASKI_MIB, "dummy data a pong echoes")                                \
+  X(log_rate, "count", 10, 1, 1000000, "lines a second in the log of edges that ended; then their number")             \
+  X(loop_lag, "s", 100 * CHASKI_MS, CHASKI_MS, 3600 * CHASKI_S, "a timer that rings so late: the loop was held up")
 
 typedef struct chaski_limits {
 #define CHASKI__FIELD(name, unit, def, least, most, reason) uint64_t name;

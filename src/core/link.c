@@ -35,6 +35,7 @@ void chaski__link_free(chaski__link *link) {
   chaski_frame_decoder_free(&link->decoder);
   chaski__outbox_free(&link->out, &link->loop->arena);
   if (edge->link == link) edge->link = NULL;
+  link->loop->closing -= link->closing;
   chaski__free(link);
   chaski_edge_release(edge);
   chaski__node_link_closed(node);
@@ -155,6 +156,15 @@ static bool is_foreign(const chaski__link *link, chaski_slice rest) {
   return !link->edge->counters.frames_in && chaski_frame_foreign(&link->decoder, rest);
 }
 
+static void hit_length(chaski__link *link, chaski_slice rest) {
+  if (chaski_frame_over_topic(&link->decoder, rest))
+    CHASKI__HIT(link->node, topic_max);
+  else if (link->decoder.data_max < link->node->limits.data_max)
+    CHASKI__HIT(link->node, preauth_max);
+  else
+    CHASKI__HIT(link->node, data_max);
+}
+
 static void on_data(void *user, const uint8_t *bytes, size_t len) {
   chaski__link *link = user;
   chaski__loop_touch(link->loop);
@@ -174,7 +184,7 @@ static void on_data(void *user, const uint8_t *bytes, size_t len) {
     chaski__link_fail(link, CHASKI_EPROTOCOL, FOREIGN);
     return;
   }
-  if (r == CHASKI_ETOOBIG) CHASKI__HIT(link->node, data_max);
+  if (r == CHASKI_ETOOBIG) hit_length(link, in);
   if (r < 0)
     chaski__link_fail(link, r, r == CHASKI_ETOOBIG ? "a frame's length is over the limit" : "");
   else
@@ -334,12 +344,27 @@ static void account_lost(chaski__link *link) {
   chaski__session_end(link);
 }
 
+static bool keep_nothing(void *ctx, chaski_slice frame) {
+  (void)ctx, (void)frame;
+  return false;
+}
+
+/* What the transport has not got it will not get. */
+static void cut_queue(chaski__link *link) {
+  chaski__outbox rest;
+  chaski__arena *arena = &link->loop->arena;
+  if (!link->out.bytes || !chaski__outbox_sieve(&link->out, &rest, arena, keep_nothing, NULL)) return;
+  chaski__outbox_replace(&link->out, arena, &rest);
+  link->loop->closing += link->closing = link->out.bytes;
+}
+
 void chaski__link_close(chaski__link *link) {
   if (link->state == LINK_CLOSED) return;
   account_lost(link);
   if (link->state == LINK_LEAVING || link->state == LINK_LEFT)
     DL_DELETE2(link->node->leaving, link, leaving_prev, leaving_next);
   link->state = LINK_CLOSED;
+  cut_queue(link);
   chaski_timer_stop(link->loop, &link->tick);
   chaski__loop_clean(link);
   if (link->stream)

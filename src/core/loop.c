@@ -73,6 +73,7 @@ void chaski_loop_flush(chaski_loop *loop) {
     chaski__loop_clean(link);
     chaski__link_flush(link);
   }
+  chaski__shed(loop, 0);
   loop->turn_bytes = 0;
   loop->wall_fresh = false;
 }

@@ -71,6 +71,7 @@ static uint8_t clamp_ttl(int64_t ttl) {
 static bool ttl_byte(cursor *c, chaski_message *m) {
   if (!run(c, TTL, RUN(TTL)) || c->at == c->end || *c->at > 127) return false;
   m->ttl = clamp_ttl(*c->at);
+  m->ttl_clamped = *c->at > CHASKI_TTL_MAX;
   m->ttl_at = (uint32_t)(c->at - m->frame.ptr);
   m->ttl_width = 1;
   c->at++;
@@ -120,6 +121,7 @@ static bool read_ttl(chaski_slice *in, chaski_message *m) {
   chaski__mp v;
   const uint8_t *at = in->ptr;
   if (!chaski__mp_read(in, &v) || (v.type != MP_INT && v.type != MP_UINT)) return false;
+  m->ttl_clamped = v.type == MP_UINT && v.u > CHASKI_TTL_MAX;
   m->ttl = v.type == MP_INT ? 0 : clamp_ttl(v.u > INT64_MAX ? INT64_MAX : (int64_t)v.u);
   m->ttl_at = m->frame.ptr ? (uint32_t)(at - m->frame.ptr) : 0;
   m->ttl_width = (uint32_t)v.raw.len;

@@ -22,6 +22,7 @@ typedef struct chaski_message {
   uint32_t nsec;
   chaski_slice stamp; /* the timestamp as it was serialised; empty: the envelope has none */
   uint8_t ttl;        /* 0..CHASKI_TTL_MAX, as received */
+  bool ttl_clamped;   /* what stood there was more */
   bool ours;          /* uuid is version 8: origin and seq are set */
   uint64_t origin, seq;
   uint32_t ttl_at;    /* offset of the ttl's bytes in frame; 0: the envelope has none */

@@ -68,7 +68,9 @@ static bool build(chaski_node *node, const chaski_node_options *o) {
   chaski_timer_init(&node->udp_timer, chaski__node_udp_tell);
   chaski_timer_init(&node->log_timer, chaski__log_tick);
   chaski_timer_init(&node->reaper, reap);
+  node->drops_old = o->overflow == CHASKI_OVERFLOW_DROP_OLD;
   node->pool = chaski_pool_new(o->limits.messages_pool_maxsize, CHASKI_ORIGINS_MAX);
+  if (node->pool && o->limits.pool_per_edge) chaski_pool_set_share(node->pool, o->limits.pool_per_edge);
   return node->pool && name_it(node, o) &&
          chaski_node_add_propagation_command(node, chaski_slice_str("ChaskiMessage")) == CHASKI_OK;
 }
@@ -88,6 +90,7 @@ static void free_node(chaski_node *node) {
   free_topics(node);
   chaski__commands_free(&node->commands);
   chaski__commands_free(&node->propagated);
+  chaski__overflow_free(node);
   chaski_pool_destroy(&node->pool);
   chaski__sources_free(node);
   chaski__free(node->live);
@@ -114,6 +117,7 @@ int chaski_node_new(chaski_loop *loop, const chaski_node_options *options, const
     free_node(node);
     return CHASKI_ENOMEM;
   }
+  chaski__loop_list(node);
   *out = node;
   return CHASKI_OK;
 }
@@ -217,6 +221,7 @@ static void on_accept(void *user, chaski_stream *stream) {
   t->open(stream, &chaski__link_events, link);
   if (t->peer_address(stream, host, &port) != CHASKI_OK) *host = '\0';
   chaski__set_text(&edge->ip, chaski_slice_str(host));
+  if (*host && !is_loopback(host)) chaski__set_text(&edge->remote, chaski_slice_str(host));
   edge->port = port;
   chaski__link_arm(link);
   make_room(node, host);
@@ -371,6 +376,7 @@ void chaski_node_destroy(chaski_node **out) {
   *out = NULL;
   node->events = (chaski_node_events){0};
   node->destroyed = true;
+  chaski__loop_unlist(node);
   node->state = NODE_STOPPING;
   chaski__notices_drop(node);
   close_sockets(node);
@@ -434,6 +440,10 @@ const chaski_limits *chaski_node_limits(const chaski_node *node) {
 
 const chaski_limits *chaski_node_limit_hits(const chaski_node *node) {
   return &node->hits;
+}
+
+void chaski_node_limit_hit(chaski_node *node, size_t offset) {
+  chaski__hit(node, offset);
 }
 
 chaski_pool *chaski_node_pool(chaski_node *node) {

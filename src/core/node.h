@@ -28,6 +28,7 @@ enum chaski_overflow {
   CHASKI_OVERFLOW_DISCONNECT, /* close the edge as slow_consumer (default for own messages) */
   CHASKI_OVERFLOW_DROP_NEW,   /* this frame is not queued (always for relayed ones) */
   CHASKI_OVERFLOW_BLOCK,      /* publish gives EFULL as long as any edge is above its high mark */
+  CHASKI_OVERFLOW_DROP_OLD,   /* the oldest queued messages of such topics go for it, and for any other own frame */
 };
 
 typedef struct chaski_node_options {
@@ -128,7 +129,8 @@ uint64_t chaski_node_origin(const chaski_node *node); /* the 60 bits of this sta
 chaski_loop *chaski_node_loop(const chaski_node *node);
 const chaski_limits *chaski_node_limits(const chaski_node *node);
 const chaski_limits *chaski_node_limit_hits(const chaski_node *node); /* same shape, counts */
-chaski_pool *chaski_node_pool(chaski_node *node);                     /* the node's; lives as long as it */
+void chaski_node_limit_hit(chaski_node *node, size_t offset); /* in chaski_limits: count one the embedder enforces */
+chaski_pool *chaski_node_pool(chaski_node *node);             /* the node's; lives as long as it */
 bool chaski_node_propagation(const chaski_node *node);
 void chaski_node_set_propagation(chaski_node *node, bool on); /* told to the peers */
 /* Commands whose messages are passed on (ChaskiMessage is one from the start). ENOMEM; add of one that is there: OK. */
@@ -149,13 +151,15 @@ typedef struct chaski_counters {
   uint64_t no_interest; /* own messages that no edge wanted */
   uint64_t forbidden;   /* messages refused because their sender may not publish to the topic */
   uint64_t dropped;     /* copies not queued: the edge's queue was at its hard mark */
-  /* The ledger of frames: queued = acknowledged + written + lost + chaski_node_in_flight(), at every moment. */
-  uint64_t queued;       /* frames accepted for an edge; on one with a session only those that it counts */
-  uint64_t acknowledged; /* the peer has said that it got them */
-  uint64_t written;      /* on edges without a session: left to the transport */
-  uint64_t lost;         /* not known to have arrived when their edge or session ended */
-  uint64_t resumes;      /* sessions that went on over a new connection */
-  uint64_t malformed;    /* edges closed for a malformed frame */
+  /* The ledger of frames: queued = acknowledged + written + lost + queue_dropped + chaski_node_in_flight(), at every
+   * moment. */
+  uint64_t queued;        /* frames accepted for an edge; on one with a session only those that it counts */
+  uint64_t acknowledged;  /* the peer has said that it got them */
+  uint64_t written;       /* on edges without a session: left to the transport */
+  uint64_t lost;          /* not known to have arrived when their edge or session ended */
+  uint64_t queue_dropped; /* taken out of a queue again to make room (CHASKI_OVERFLOW_DROP_OLD) */
+  uint64_t resumes;       /* sessions that went on over a new connection */
+  uint64_t malformed;     /* edges closed for a malformed frame */
   uint64_t frames_in, frames_out, bytes_in, bytes_out;
   uint64_t datagrams_in, datagrams_out, bad_datagrams; /* bad: too large, or no message */
 } chaski_counters;
@@ -198,6 +202,13 @@ int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *c
  * EFORBIDDEN, … */
 int chaski_node_propagate(chaski_node *node, const chaski_message *message, const chaski_edge *from,
                           const chaski_slice *data);
+
+/* What happens at the hard mark to messages of this topic, own ones and, if it is DROP_OLD, relayed ones, instead of
+ * what the node's option says. CHASKI_OK, ENOMEM, EINVAL (topic). */
+int chaski_node_set_overflow(chaski_node *node, chaski_slice topic, enum chaski_overflow overflow);
+/* Call fn(ctx, edge) for each edge that keeps a publish to the topic (to `edge` only, unless NULL) waiting. */
+void chaski_node_full_edges(const chaski_node *node, chaski_slice topic, chaski_edge *edge,
+                            void (*fn)(chaski_edge *edge, void *ctx), void *ctx);
 
 /* --- datagrams ---------------------------------------------------------------------------------------------- */
 #define CHASKI_DATAGRAM_MAX 1200 /* bytes; never sent larger, dropped unread when larger (RELIABILITY T11) */

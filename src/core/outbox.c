@@ -50,9 +50,8 @@ static bool extend_last(chaski__outbox *o, const chaski__span *f) {
 static bool copy_to_tail(chaski__outbox *o, chaski__arena *a, const chaski__span *f, chaski__span *copy) {
   if (!o->tail || o->tail->cap - o->tail->used < f->len) {
     size_t cap = 2 * CHASKI_OUTBOX_COPY;
-    chaski__block *b = chaski__malloc(sizeof *b + cap);
+    chaski__block *b = chaski__block_new(a, cap);
     if (!b) return false;
-    *b = (chaski__block){.refs = 1, .cap = cap};
     if (o->tail) chaski__block_release(a, o->tail);
     o->tail = b;
   }
@@ -162,11 +161,71 @@ bool chaski__outbox_copy(chaski__outbox *o, const chaski__outbox *from) {
   return true;
 }
 
-void chaski__outbox_each(const chaski__outbox *o, void (*fn)(void *ctx, chaski_slice frame), void *ctx) {
+/* Call fn for each frame behind the first `skip` bytes, which end where a frame does. */
+static void walk(const chaski__outbox *o, size_t skip, void (*fn)(void *ctx, chaski_slice frame), void *ctx) {
   for (uint32_t i = 0; i < o->count; i++) {
     const chaski__span *s = &o->spans[o->head + i];
     const uint8_t *bytes = chaski__span_bytes(s);
-    for (size_t at = i ? 0 : o->front_rest, len; at < s->len; at += len)
-      fn(ctx, chaski_slice_of(bytes + at, len = frame_length(bytes + at)));
+    size_t at = skip < s->len ? skip : s->len;
+    skip -= at;
+    for (size_t len; at < s->len; at += len) fn(ctx, chaski_slice_of(bytes + at, len = frame_length(bytes + at)));
   }
+}
+
+void chaski__outbox_each(const chaski__outbox *o, void (*fn)(void *ctx, chaski_slice frame), void *ctx) {
+  walk(o, o->front_rest, fn, ctx);
+}
+
+static size_t handed_over(const chaski__outbox *o) {
+  return o->borrowed > o->front_rest ? o->borrowed : o->front_rest;
+}
+
+void chaski__outbox_fresh(const chaski__outbox *o, void (*fn)(void *ctx, chaski_slice frame), void *ctx) {
+  walk(o, handed_over(o), fn, ctx);
+}
+
+static bool take_over(chaski__outbox *to, const chaski__span *s, size_t from, size_t len) {
+  if (!len) return true;
+  to->bytes += len;
+  return append_span(to, &(chaski__span){s->block, s->off + from, len});
+}
+
+/* The frames of a span from `at` on. */
+static bool sieve_span(const chaski__span *s, size_t at, chaski__outbox *to, chaski__sieve *fn, void *ctx) {
+  const uint8_t *bytes = chaski__span_bytes(s);
+  for (size_t len; at < s->len; at += len) {
+    len = frame_length(bytes + at);
+    if (!fn(ctx, chaski_slice_of(bytes + at, len)))
+      to->frames--;
+    else if (!take_over(to, s, at, len))
+      return false;
+  }
+  return true;
+}
+
+bool chaski__outbox_sieve(const chaski__outbox *from, chaski__outbox *to, chaski__arena *a, chaski__sieve *fn,
+                          void *ctx) {
+  size_t skip = handed_over(from);
+  bool ok = true;
+  chaski__outbox_init(to);
+  to->borrowed = from->borrowed;
+  to->front_rest = from->front_rest;
+  to->frames = from->frames;
+  for (uint32_t i = 0; i < from->count && ok; i++) {
+    const chaski__span *s = &from->spans[from->head + i];
+    size_t gone = skip < s->len ? skip : s->len;
+    skip -= gone;
+    ok = take_over(to, s, 0, gone) && sieve_span(s, gone, to, fn, ctx);
+  }
+  if (!ok) rewind_box(to, a);
+  if (ok && from->tail) (to->tail = from->tail)->refs++;
+  return ok;
+}
+
+void chaski__outbox_replace(chaski__outbox *o, chaski__arena *a, chaski__outbox *by) {
+  rewind_box(o, a);
+  *o = *by;
+  if (by->spans == by->small) o->spans = o->small;
+  chaski__outbox_init(by);
+  if (!o->bytes) rewind_box(o, a);
 }

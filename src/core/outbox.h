@@ -39,7 +39,17 @@ void chaski__outbox_consume(chaski__outbox *o, chaski__arena *a, size_t n);
 void chaski__outbox_drop_frames(chaski__outbox *o, chaski__arena *a, uint64_t n);
 /* Append all that `from` holds (references are taken). false: out of memory, a part may have been appended. */
 bool chaski__outbox_copy(chaski__outbox *o, const chaski__outbox *from);
-/* Call fn for each frame of which nothing has gone yet, from the front on. */
+/* Call fn for each frame of which nothing has gone yet, from the front on; fresh: nor is borrowed. */
 void chaski__outbox_each(const chaski__outbox *o, void (*fn)(void *ctx, chaski_slice frame), void *ctx);
+void chaski__outbox_fresh(const chaski__outbox *o, void (*fn)(void *ctx, chaski_slice frame), void *ctx);
+
+/* Keep this frame? */
+typedef bool chaski__sieve(void *ctx, chaski_slice frame);
+/* Make *to, which is no box yet, what `from` is without those fresh frames that fn does not keep. false: out of memory,
+ * *to is empty. */
+bool chaski__outbox_sieve(const chaski__outbox *from, chaski__outbox *to, chaski__arena *a, chaski__sieve *fn,
+                          void *ctx);
+/* *o becomes what *by is; *by is empty then. */
+void chaski__outbox_replace(chaski__outbox *o, chaski__arena *a, chaski__outbox *by);
 
 #endif

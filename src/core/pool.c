@@ -36,6 +36,10 @@ chaski_pool *chaski_pool_new(size_t max_ids, size_t max_origins) {
   return pool;
 }
 
+void chaski_pool_set_share(chaski_pool *pool, size_t max_ids) {
+  pool->ids.quota = max_ids;
+}
+
 static void free_opaque(chaski_pool *pool, chaski__item *item) {
   pool->item_bytes -= sizeof(opaque) + item->hh.keylen;
   chaski__free(item);
@@ -201,6 +205,7 @@ void chaski_pool_get_stats(const chaski_pool *pool, chaski_pool_stats *out) {
       .ahead = pool->ahead,
       .reanchored = pool->reanchored,
       .evicted_ids = pool->evicted_ids,
+      .evicted_of_source = pool->ids.over_quota,
       .evicted_origins = pool->evicted_origins,
   };
 }

@@ -32,6 +32,8 @@ enum chaski_seen {
 
 /* A pool for up to max_ids opaque ids (>= 1) and max_origins windows (>= 1). NULL: out of memory. */
 chaski_pool *chaski_pool_new(size_t max_ids, size_t max_origins);
+/* What one source brought holds at most so many of the ids (>= 1) instead of a quarter. */
+void chaski_pool_set_share(chaski_pool *pool, size_t max_ids);
 void chaski_pool_destroy(chaski_pool **pool); /* nulls *pool; NULL is fine */
 
 /* Ask and remember in one step. `source` (non-zero) names the edge the id came by, for quotas: what one source brought
@@ -50,6 +52,7 @@ bool chaski_pool_knows(const chaski_pool *pool, chaski_slice uuid);
 typedef struct chaski_pool_stats {
   size_t ids, origins, bytes; /* held now; bytes is the memory of the whole pool */
   uint64_t seen, stale, ahead, reanchored, evicted_ids, evicted_origins; /* since new */
+  uint64_t evicted_of_source; /* of evicted_ids, those that went for others of their source */
 } chaski_pool_stats;
 void chaski_pool_get_stats(const chaski_pool *pool, chaski_pool_stats *out);
 

@@ -195,14 +195,24 @@ static void receive_early(chaski__link *link, const chaski_message *m) {
     chaski__link_fail(link, CHASKI_EPROTOCOL, "a command before the handshake");
 }
 
+/* The protocol's own commands go no further, whatever they claim. */
+static void clamp_ttl(chaski_node *node, chaski_message *m) {
+  if ((!m->ttl_clamped && m->ttl <= node->limits.ttl_max) || chaski__is_protocol_command(m->command)) return;
+  CHASKI__HIT(node, ttl_max);
+  if (m->ttl > node->limits.ttl_max) m->ttl = (uint8_t)node->limits.ttl_max;
+}
+
 void chaski__receive(chaski__link *link, const chaski_frame *frame) {
   chaski_message m;
   const char *why;
   link->node->counters.frames_in++;
   link->edge->counters.frames_in++;
-  if (chaski_message_read(frame, &m, &why) != CHASKI_OK)
+  if (chaski_message_read(frame, &m, &why) != CHASKI_OK) {
     chaski__link_fail(link, CHASKI_EMALFORMED, why);
-  else if (link->state == LINK_LEFT && !IS(m.command, "ack"))
+    return;
+  }
+  clamp_ttl(link->node, &m);
+  if (link->state == LINK_LEFT && !IS(m.command, "ack"))
     link->node->counters.ignored++;
   else if (!link->sent_back || link->state == LINK_NEW) /* leaving before it was anything is no way in */
     receive_early(link, &m);

@@ -142,6 +142,7 @@ typedef struct outgoing {
   const chaski__span *span;
   chaski_slice topic, uuid;
   bool relayed, counted;
+  enum chaski_overflow overflow;
   size_t queued; /* out: edges it was queued for */
   int refused;   /* out: why the last edge did not take it */
 } outgoing;
@@ -154,8 +155,7 @@ static void refuse(chaski_edge *edge, outgoing *o, int reason) {
 
 /* The queue is at its hard mark. */
 static void overflow(chaski_edge *edge, outgoing *o) {
-  CHASKI__HIT(edge->node, queue_hard);
-  if (o->relayed || edge->node->overflow != CHASKI_OVERFLOW_DISCONNECT) {
+  if (o->relayed || o->overflow != CHASKI_OVERFLOW_DISCONNECT) {
     refuse(edge, o, CHASKI_EFULL);
     return;
   }
@@ -164,9 +164,19 @@ static void overflow(chaski_edge *edge, outgoing *o) {
   chaski__loop_dirty(edge->link);
 }
 
+static uint32_t get32(const uint8_t *p) {
+  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 /* What limits are about: the data of a frame, without header and topic. */
 static uint32_t data_length(const uint8_t *frame) {
-  return (uint32_t)frame[0] << 24 | (uint32_t)frame[1] << 16 | (uint32_t)frame[2] << 8 | frame[3];
+  return get32(frame);
+}
+
+/* The peer has said that it would not take it. */
+static bool too_big_for(const chaski_edge *edge, const uint8_t *frame) {
+  return (edge->frame_max && data_length(frame) > edge->frame_max) ||
+         (edge->topic_max && get32(frame + 4) > edge->topic_max);
 }
 
 static bool is_full(const chaski__link *link, size_t len) {
@@ -175,14 +185,29 @@ static bool is_full(const chaski__link *link, size_t len) {
   return link->out.bytes + len > link->node->limits.queue_hard;
 }
 
+/* At the hard mark the oldest of what may be dropped goes for own frames, and for those that it will befall too. */
+static bool makes_room(chaski_edge *edge, const outgoing *o) {
+  CHASKI__HIT(edge->node, queue_hard);
+  return (!o->relayed || o->overflow == CHASKI_OVERFLOW_DROP_OLD) && chaski__make_room(edge, o->span->len);
+}
+
+/* Who relays takes no more while the queues of the process are over their bound. */
+static bool no_relay(const chaski_edge *edge, const outgoing *o) {
+  if (!o->relayed || !chaski__queues_over(edge->node->loop, 0)) return false;
+  CHASKI__HIT(edge->node, queue_total);
+  return true;
+}
+
 static void enqueue(chaski_edge *edge, void *ctx) {
   outgoing *o = ctx;
   chaski__link *link = edge->link;
   if (link->failure) {
     refuse(edge, o, CHASKI_ELOST);
-  } else if (edge->frame_max && data_length(chaski__span_bytes(o->span)) > edge->frame_max) {
+  } else if (too_big_for(edge, chaski__span_bytes(o->span))) {
     refuse(edge, o, CHASKI_ETOOBIG);
-  } else if (is_full(link, o->span->len)) {
+  } else if (no_relay(edge, o)) {
+    refuse(edge, o, CHASKI_EFULL);
+  } else if (is_full(link, o->span->len) && !makes_room(edge, o)) {
     overflow(edge, o);
   } else if (chaski__link_send(link, o->span, o->counted) != CHASKI_OK) {
     refuse(edge, o, CHASKI_ENOMEM);
@@ -200,8 +225,8 @@ static bool may_get(const chaski_edge *edge, chaski_slice topic) {
 }
 
 /* Call fn for each live edge but `from` that wants the topic: those that take all, and those that announced it. */
-static void each_wanting(chaski_node *node, const chaski__topic *topic, chaski_slice name, const chaski_edge *from,
-                         void (*fn)(chaski_edge *edge, void *ctx), void *ctx) {
+static void each_wanting(const chaski_node *node, const chaski__topic *topic, chaski_slice name,
+                         const chaski_edge *from, void (*fn)(chaski_edge *edge, void *ctx), void *ctx) {
   for (size_t i = 0; i < node->taker_count; i++)
     if (node->takers[i] != from && may_get(node->takers[i], name)) fn(node->takers[i], ctx);
   for (uint32_t i = 0; topic && i < topic->edge_count; i++) {
@@ -220,8 +245,8 @@ static void count_open(chaski_edge *edge, void *ctx) {
   if (!edge->choked) a->open++;
 }
 
-static bool blocked(const chaski_node *node, const audience *a) {
-  if (node->overflow == CHASKI_OVERFLOW_BLOCK) return a->open < a->all;
+static bool blocked(enum chaski_overflow overflow, const audience *a) {
+  if (overflow == CHASKI_OVERFLOW_BLOCK) return a->open < a->all;
   return a->all > 0 && a->open == 0;
 }
 
@@ -251,16 +276,18 @@ static int accept(chaski_node *node, outgoing *o, bool wanted) {
 
 int chaski_node_publish(chaski_node *node, chaski_slice topic, chaski_slice data, chaski_edge *edge, uint8_t ttl,
                         char *uuid_out) {
+  chaski__shed(node->loop, topic.len + data.len);
   int r = check_publish(node, topic, data, edge);
   if (r == CHASKI_OK && !chaski__we_may(node, CHASKI_RIGHT_PUBLISH, topic)) r = CHASKI_EFORBIDDEN;
   if (r != CHASKI_OK) return r;
   const chaski__topic *known = chaski__topic_find(&node->topics, topic);
+  enum chaski_overflow overflow = chaski__overflow_of(node, topic);
   audience a = {0};
   if (edge)
     count_open(edge, &a);
   else
     each_wanting(node, known, topic, NULL, count_open, &a);
-  if (blocked(node, &a)) {
+  if (blocked(overflow, &a)) {
     node->want_drain = true;
     CHASKI__HIT(node, queue_high);
     return CHASKI_EFULL;
@@ -275,21 +302,43 @@ int chaski_node_publish(chaski_node *node, chaski_slice topic, chaski_slice data
   if (uuid_out) memcpy(uuid_out, uuid, sizeof uuid);
   outgoing o = {.span = &span, .topic = topic, .uuid = chaski_slice_of(uuid, sizeof uuid)};
   o.counted = true;
+  o.overflow = overflow;
   send_to(node, known, edge, &o);
   r = accept(node, &o, a.all > 0);
   drop_span(node->loop, &span);
   return r;
 }
 
+typedef struct visit {
+  void (*fn)(chaski_edge *edge, void *ctx);
+  void *ctx;
+} visit;
+
+static void visit_choked(chaski_edge *edge, void *ctx) {
+  const visit *v = ctx;
+  if (edge->choked) v->fn(edge, v->ctx);
+}
+
+void chaski_node_full_edges(const chaski_node *node, chaski_slice topic, chaski_edge *edge,
+                            void (*fn)(chaski_edge *edge, void *ctx), void *ctx) {
+  visit v = {fn, ctx};
+  if (edge)
+    visit_choked(edge, &v);
+  else
+    each_wanting(node, chaski__topic_find(&node->topics, topic), topic, NULL, visit_choked, &v);
+}
+
 int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topic, chaski_slice data,
                       chaski_edge *edge) {
   if (!command.len || command.len > CHASKI_COMMAND_MAX) return CHASKI_EINVAL;
+  chaski__shed(node->loop, topic.len + data.len);
   int r = check_publish(node, topic.len ? topic : chaski_slice_str(CHASKI_TOPIC_ALL), data, edge);
   if (r != CHASKI_OK) return r;
   chaski__span span;
   chaski_envelope e = control_envelope(node, command, topic);
   if (!encode(node->loop, &e, data, &span)) return CHASKI_ENOMEM;
   outgoing o = {.span = &span, .topic = e.topic, .counted = chaski__counts(command)};
+  o.overflow = chaski__overflow_of(node, e.topic);
   if (edge) enqueue(edge, &o);
   for (size_t i = 0; !edge && i < node->live_count; i++) enqueue(node->live[i], &o);
   drop_span(node->loop, &span);
@@ -315,6 +364,7 @@ int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *c
                            chaski_edge *const *excluded, size_t n_excluded) {
   chaski_message m;
   const char *why;
+  chaski__shed(node->loop, frame.len);
   if (node->state != NODE_RUNNING) return CHASKI_ESTOPPED;
   if (chaski_message_read_bytes(frame, &m, &why) != CHASKI_OK) return CHASKI_EMALFORMED;
   if (data_length(frame.ptr) > node->limits.data_max) return CHASKI_ETOOBIG;
@@ -323,6 +373,7 @@ int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *c
   memcpy(chaski__span_bytes(&span), frame.ptr, frame.len);
   outgoing o = {.span = &span, .topic = m.topic, .uuid = m.uuid, .refused = CHASKI_ENOEDGE};
   o.counted = chaski__counts(m.command);
+  o.overflow = chaski__overflow_of(node, m.topic);
   for (size_t i = 0; i < n; i++)
     if (edges[i]->node == node && edges[i]->state == EDGE_LIVE && !listed(excluded, n_excluded, edges[i]))
       enqueue(edges[i], &o);
@@ -354,6 +405,7 @@ static void pass_on(chaski_node *node, const chaski_message *m, const chaski_edg
                     const chaski__span *span) {
   outgoing o = {.span = span, .topic = m->topic, .uuid = m->uuid, .relayed = true};
   o.counted = chaski__counts(m->command);
+  o.overflow = chaski__overflow_of(node, m->topic);
   each_taking(node, m, topic, from, enqueue, &o);
   node->counters.relayed += o.queued;
   drop_span(node->loop, span);

@@ -201,6 +201,7 @@ bool chaski__session_park(chaski__link *link, int reason) {
   chaski__link *parked = take_place(link);
   if (!parked) return false;
   chaski_timer_stop(link->loop, &link->session->ack_timer);
+  link->session->handed = link->session->tx - chaski__frames_fresh(link);
   give(link->session, parked);
   chaski__link_close(link);
   chaski__link_arm(parked);

@@ -57,10 +57,12 @@ static void unlink_item(chaski__shelf *shelf, chaski__item *item) {
 /* One more than allowed is there at most: it was put up just now, and is not the oldest. */
 static chaski__item *shed(chaski__shelf *shelf, chaski__source *source) {
   chaski__item *gone = NULL;
-  if (source && source->count > shelf->quota)
+  if (source && source->count > shelf->quota) {
     gone = source->oldest;
-  else if (shelf->count > shelf->max)
+    shelf->over_quota++;
+  } else if (shelf->count > shelf->max) {
     gone = shelf->oldest;
+  }
   if (gone) chaski__shelf_take(shelf, gone);
   return gone;
 }

@@ -24,7 +24,8 @@ typedef struct chaski__shelf {
   chaski__item *items, *oldest;
   chaski__source *sources; /* those with an item here */
   size_t count, max, quota;
-  uint64_t secret[2]; /* of the hash */
+  uint64_t over_quota; /* items that had to go for others of their source */
+  uint64_t secret[2];  /* of the hash */
 } chaski__shelf;
 
 /* secret: something an outsider does not know, so that nobody can choose keys that collide. */

@@ -92,8 +92,16 @@ void chaski_timer_stop(chaski_loop *loop, chaski_timer *t) {
   set_alarm(loop);
 }
 
+static void note_lag(chaski_loop *loop) {
+  uint64_t due = loop->timers ? loop->timers->due : 0;
+  if (!due || loop->now <= due + CHASKI_MS) return;
+  for (chaski_node *node = loop->list; node; node = node->next)
+    if (loop->now > due + node->limits.loop_lag) CHASKI__HIT(node, loop_lag);
+}
+
 void chaski_loop_expire(chaski_loop *loop) {
   chaski__loop_touch(loop);
+  note_lag(loop);
   uint64_t limit = loop->order; /* what is started from here on waits for the next turn */
   loop->expiring = true;
   while (loop->timers && loop->timers->due <= loop->now && loop->timers->order < limit) {

@@ -83,6 +83,7 @@ struct chaski_lua_node {
   bool serializer;        /* data is to be sent through lua/chaski */
   int deserializer;       /* in refs, or LUA_NOREF */
   bool running;           /* run has anchored it */
+  bool tuned;             /* its limits of the data of messages are not the defaults */
   bool told_unreadable;   /* that its deserializer has failed */
   bool stop_asked;
   struct chaski_tls_layer *tls; /* NULL: in clear */
@@ -130,6 +131,7 @@ typedef struct chaski_lua_message { /* the userdata; the frame's bytes follow; u
   uint64_t node, edge;              /* numbers; 0: of none */
   uint8_t strings, ttl;             /* ttl: as received, less what decrement_ttl took */
   bool custom, decoded, replaced, faulty;
+  bool tuned; /* the node's limits of data are not the defaults */
   chaski_message m;
 } chaski_lua_message;
 

@@ -39,15 +39,26 @@ typedef struct chaski_pack_options {
   bool sort_keys;         /* false, true, numbers, strings by bytes: the same value has the same bytes */
   uint32_t depth;         /* <= CHASKI_CODEC_DEPTH_MAX */
   uint32_t count, tables; /* as unpack's, so that what we send our peers accept */
-  uint32_t key_size;
+  uint32_t key_size, number_keys;
   size_t size; /* bytes of the result; 0: no limit */
 } chaski_pack_options;
+
+/* Which of the limits below was too small. */
+typedef enum chaski_codec_limit {
+  CHASKI_CODEC_LIMIT_NONE,
+  CHASKI_CODEC_LIMIT_DEPTH,
+  CHASKI_CODEC_LIMIT_COUNT,
+  CHASKI_CODEC_LIMIT_TABLES,
+  CHASKI_CODEC_LIMIT_KEY_SIZE,
+  CHASKI_CODEC_LIMIT_NUMBER_KEYS,
+} chaski_codec_limit;
 
 typedef struct chaski_unpack_options {
   chaski_strings strings;
   uint32_t depth; /* <= CHASKI_CODEC_DEPTH_MAX */
   uint32_t count, tables;
-  uint32_t key_size;
+  uint32_t key_size, number_keys;
+  chaski_codec_limit *hit; /* NULL, or where to say which; untouched if none */
 } chaski_unpack_options;
 
 /* A reusable output buffer, owned by a userdata. ptr and len are the result of the last successful chaski__pack. */

@@ -70,8 +70,8 @@ static int get_ledger(lua_State *L) {
 #define COUNT(name) set_count(L, #name, c->name)
   COUNT(queued), COUNT(acknowledged), COUNT(written), COUNT(resumes);
   COUNT(published), COUNT(delivered), COUNT(relayed), COUNT(duplicates), COUNT(own), COUNT(stale), COUNT(expired);
-  COUNT(unwanted), COUNT(unknown), COUNT(ignored), COUNT(no_interest), COUNT(forbidden), COUNT(dropped), COUNT(lost),
-      COUNT(malformed);
+  COUNT(unwanted), COUNT(unknown), COUNT(ignored), COUNT(no_interest), COUNT(forbidden), COUNT(dropped),
+      COUNT(queue_dropped), COUNT(lost), COUNT(malformed);
   COUNT(frames_in), COUNT(frames_out), COUNT(bytes_in), COUNT(bytes_out);
   COUNT(datagrams_in), COUNT(datagrams_out), COUNT(bad_datagrams);
 #undef COUNT
@@ -82,29 +82,41 @@ static int get_ledger(lua_State *L) {
   return 1;
 }
 
-static uint64_t hits_of(const chaski_lua_node *n, const chaski_limit_row *row) {
-  uint64_t hits;
-  memcpy(&hits, (const char *)chaski_node_limit_hits(n->core) + row->offset, sizeof hits);
-  return row->offset == offsetof(chaski_limits, inbox_max) ? hits + n->inbox_dropped : hits;
+/* Those that others than the node count are added. */
+static chaski_limits hits_of(const chaski_lua_node *n) {
+  chaski_limits hits = *chaski_node_limit_hits(n->core);
+  chaski_pool_stats pool;
+  chaski_pool_get_stats(chaski_node_pool(n->core), &pool);
+  hits.messages_pool_maxsize += pool.evicted_ids - pool.evicted_of_source;
+  hits.pool_per_edge += pool.evicted_of_source;
+  hits.inbox_max += n->inbox_dropped;
+  return hits;
 }
 
-static void push_limit(lua_State *L, const chaski_lua_node *n, const chaski_limit_row *row) {
+static uint64_t field_of(const chaski_limits *limits, const chaski_limit_row *row) {
   uint64_t value;
-  memcpy(&value, (const char *)chaski_node_limits(n->core) + row->offset, sizeof value);
+  memcpy(&value, (const char *)limits + row->offset, sizeof value);
+  return value;
+}
+
+static void push_limit(lua_State *L, const chaski_limit_row *row, uint64_t value, uint64_t hits) {
   lua_createtable(L, 0, 2);
   if (*row->unit == 's')
     lua_pushnumber(L, (double)value / 1e9), lua_setfield(L, -2, "value");
   else
     set_count(L, "value", value);
-  set_count(L, "hits", hits_of(n, row));
+  set_count(L, "hits", hits);
 }
 
 static int get_limits(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
   lua_createtable(L, 0, (int)chaski_limit_count);
-  for (size_t i = 0; n->core && i < chaski_limit_count; i++) {
-    push_limit(L, n, &chaski_limit_rows[i]);
-    lua_setfield(L, -2, chaski_limit_rows[i].name);
+  if (!n->core) return 1;
+  chaski_limits hits = hits_of(n);
+  for (size_t i = 0; i < chaski_limit_count; i++) {
+    const chaski_limit_row *row = &chaski_limit_rows[i];
+    push_limit(L, row, field_of(chaski_node_limits(n->core), row), field_of(&hits, row));
+    lua_setfield(L, -2, row->name);
   }
   return 1;
 }

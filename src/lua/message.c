@@ -60,6 +60,7 @@ void chaski__push_message(lua_State *L, chaski_lua_node *n, const chaski_edge *e
   box->edge = edge ? chaski_edge_number(edge) : 0;
   box->strings = (uint8_t)n->pack.strings;
   box->custom = n->deserializer != LUA_NOREF;
+  box->tuned = n->tuned;
 }
 
 /* --- data ------------------------------------------------------------------------------------------------------- */
@@ -70,11 +71,23 @@ static chaski_edge *edge_by_number(const chaski_lua_node *n, uint64_t number) {
   return edge;
 }
 
+static void count_hit(chaski_lua_node *n, chaski_codec_limit hit) {
+  static const size_t offsets[] = {
+      [CHASKI_CODEC_LIMIT_DEPTH] = offsetof(chaski_limits, message_depth),
+      [CHASKI_CODEC_LIMIT_COUNT] = offsetof(chaski_limits, message_values),
+      [CHASKI_CODEC_LIMIT_TABLES] = offsetof(chaski_limits, message_tables),
+      [CHASKI_CODEC_LIMIT_KEY_SIZE] = offsetof(chaski_limits, message_key),
+      [CHASKI_CODEC_LIMIT_NUMBER_KEYS] = offsetof(chaski_limits, message_number_keys),
+  };
+  if (hit != CHASKI_CODEC_LIMIT_NONE && n->core) chaski_node_limit_hit(n->core, offsets[hit]);
+}
+
 /* The error object is on top and stays. Counted and told once for each message. */
-static void tell_malformed(lua_State *L, chaski_lua_message *box) {
+static void tell_malformed(lua_State *L, chaski_lua_message *box, chaski_codec_limit hit) {
   chaski_lua_node *n = chaski__find_node(L, box->node);
   if (box->faulty || !n) return;
   box->faulty = true;
+  count_hit(n, hit);
   n->malformed++;
   luaL_checkstack(L, 4, NULL);
   lua_pushvalue(L, 1);
@@ -92,7 +105,7 @@ static void tell_unreadable(lua_State *L, chaski_lua_node *n, chaski_lua_message
     chaski__runtime_log(n->rt, CHASKI_LOG_WARN, chaski_node_name(n->core), lua_tostring(L, -1));
     lua_pop(L, 2);
   }
-  tell_malformed(L, box);
+  tell_malformed(L, box, CHASKI_CODEC_LIMIT_NONE);
 }
 
 /* The node's own deserializer takes the bytes on top; if it fails, they stay, and that is told. */
@@ -111,10 +124,23 @@ static void deserialize(lua_State *L, chaski_lua_message *box) {
   lua_pop(L, 1);
 }
 
+static void set_limits(lua_State *L, const chaski_lua_message *box, chaski_unpack_options *options) {
+  const chaski_lua_node *n = box->tuned ? chaski__find_node(L, box->node) : NULL;
+  if (!n) return;
+  options->depth = n->pack.depth;
+  options->count = n->pack.count;
+  options->tables = n->pack.tables;
+  options->key_size = n->pack.key_size;
+  options->number_keys = n->pack.number_keys;
+}
+
 static int decode(lua_State *L, chaski_lua_message *box) {
+  chaski_codec_limit hit = CHASKI_CODEC_LIMIT_NONE;
   chaski_unpack_options options = {.strings = box->custom ? CHASKI_STRINGS_AUTO : (chaski_strings)box->strings};
+  options.hit = &hit;
+  set_limits(L, box, &options);
   if (chaski__unpack(L, box->m.data, &options) != 0) {
-    tell_malformed(L, box);
+    tell_malformed(L, box, hit);
     return lua_error(L);
   }
   if (box->custom) deserialize(L, box);

@@ -420,8 +420,33 @@ static void read_limits(lua_State *L, chaski_limits *limits) {
   lua_pop(L, 1);
 }
 
+static const char *const overflows[] = {"disconnect", "drop_new", "block", "drop_old", NULL};
+
+/* A word, or a table of one word for each topic and one at 1 for all others. */
+static enum chaski_overflow read_overflow(lua_State *L) {
+  enum chaski_overflow overflow;
+  if (lua_getfield(L, 1, "overflow") == LUA_TTABLE) {
+    lua_rawgeti(L, -1, 1);
+    lua_remove(L, -2);
+  }
+  overflow = (enum chaski_overflow)luaL_checkoption(L, -1, "disconnect", overflows);
+  lua_pop(L, 1);
+  return overflow;
+}
+
+/* The rest of the table. CHASKI_OK or a code. */
+static int set_overflows(lua_State *L, chaski_node *node) {
+  int rc = CHASKI_OK, top = lua_gettop(L);
+  if (lua_getfield(L, 1, "overflow") == LUA_TTABLE)
+    for (lua_pushnil(L); rc == CHASKI_OK && lua_next(L, top + 1); lua_settop(L, top + 2))
+      if (lua_type(L, -2) == LUA_TSTRING)
+        rc = chaski_node_set_overflow(node, chaski__check_slice(L, top + 2),
+                                      (enum chaski_overflow)luaL_checkoption(L, -1, NULL, overflows));
+  lua_settop(L, top);
+  return rc;
+}
+
 static void read_options(lua_State *L, chaski_node_options *o) {
-  static const char *const overflows[] = {"disconnect", "drop_new", "block", NULL};
   chaski_node_options_init(o);
   read_limits(L, &o->limits);
   o->name = text_field(L, "name");
@@ -434,9 +459,7 @@ static void read_options(lua_State *L, chaski_node_options *o) {
   o->keep_alive = chaski__opt_bool(L, 1, "keep_alive", true);
   o->udp = chaski__opt_bool(L, 1, "udp", true);
   o->ttl = (uint8_t)chaski__opt_integer(L, 1, "ttl", 1, CHASKI_TTL_MAX, CHASKI_TTL_MAX);
-  lua_getfield(L, 1, "overflow");
-  o->overflow = (enum chaski_overflow)luaL_checkoption(L, -1, "disconnect", overflows);
-  lua_pop(L, 1);
+  o->overflow = read_overflow(L);
 }
 
 static bool push_function(lua_State *L, const char *field) {
@@ -451,11 +474,25 @@ static void read_serializers(lua_State *L, chaski_lua_node *n) {
   lua_settop(L, top);
 }
 
+static void read_data_limits(chaski_lua_node *n, const chaski_limits *limits) {
+  chaski_limits usual;
+  chaski_limits_init(&usual);
+  n->pack.depth = (uint32_t)limits->message_depth;
+  n->pack.count = (uint32_t)limits->message_values;
+  n->pack.tables = (uint32_t)limits->message_tables;
+  n->pack.key_size = (uint32_t)limits->message_key;
+  n->pack.number_keys = (uint32_t)limits->message_number_keys;
+  n->tuned = limits->message_depth != usual.message_depth || limits->message_values != usual.message_values ||
+             limits->message_tables != usual.message_tables || limits->message_key != usual.message_key ||
+             limits->message_number_keys != usual.message_number_keys;
+}
+
 static void read_codec(lua_State *L, chaski_lua_node *n, const chaski_limits *limits) {
   static const char *const strings[] = {"auto", "str", "bin", NULL};
   lua_getfield(L, 1, "strings");
   n->pack.strings = (chaski_strings)luaL_checkoption(L, -1, "auto", strings);
   n->pack.size = (size_t)limits->data_max;
+  read_data_limits(n, limits);
   n->pack.sort_keys = n->world->sim != NULL;
   lua_pop(L, 1);
   read_serializers(L, n);
@@ -483,6 +520,9 @@ static int new_node(lua_State *L) {
   if (rc == CHASKI_EINVAL) return luaL_error(L, "chaski.node: %s", why);
   if (rc != CHASKI_OK) return chaski__fail(L, rc, CLASS, "");
   link_node(n);
+  rc = set_overflows(L, n->core);
+  if (rc == CHASKI_EINVAL) return luaL_error(L, "chaski.node: option 'overflow': a topic is empty or over topic_max");
+  if (rc != CHASKI_OK) return chaski__fail(L, rc, CLASS, "");
   rc = chaski__settle(L, 3, n, o.ip);
   if (rc != CHASKI_OK) return chaski__fail(L, rc, CLASS, o.ip);
   chaski__guard(L, rt);

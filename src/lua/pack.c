@@ -434,8 +434,8 @@ static void put_number(job *j, int idx) {
 }
 
 static bool write_number_key(job *j, int idx, const level *at) {
-  if (++j->number_keys > CHASKI_CODEC_NUMBER_KEYS)
-    return fail_limit(j, at->up, SIZE_MAX, "more than %I number keys in maps", CHASKI_CODEC_NUMBER_KEYS);
+  if (++j->number_keys > j->opt.number_keys)
+    return fail_limit(j, at->up, SIZE_MAX, "more than %I number keys in maps", j->opt.number_keys);
   put_number(j, idx);
   return true;
 }
@@ -690,6 +690,7 @@ static chaski_pack_options with_defaults(const chaski_pack_options *opt) {
   if (o.count == 0) o.count = CHASKI_CODEC_COUNT;
   if (o.tables == 0) o.tables = CHASKI_CODEC_TABLES;
   if (o.key_size == 0) o.key_size = CHASKI_CODEC_KEY_SIZE;
+  if (o.number_keys == 0) o.number_keys = CHASKI_CODEC_NUMBER_KEYS;
   return o;
 }
 

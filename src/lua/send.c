@@ -85,9 +85,32 @@ static int publish_once(lua_State *L, chaski_lua_node *n) {
   return chaski_node_publish(n->core, topic, packed(n), to.edge, to.ttl, NULL);
 }
 
-static int publish_result(lua_State *L, const chaski_lua_node *n, int rc) {
+struct edges {
+  lua_State *L;
+  chaski_lua_node *n;
+};
+
+static void add_edge(chaski_edge *edge, void *ctx) {
+  const struct edges *e = ctx;
+  chaski__push_edge(e->L, e->n, edge);
+  lua_rawseti(e->L, -2, (lua_Integer)lua_rawlen(e->L, -2) + 1);
+}
+
+/* err.edges: which of them keep it waiting */
+static int publish_full(lua_State *L, chaski_lua_node *n, chaski_slice topic) {
+  char text[WHAT_MAX];
+  struct edges e = {L, n};
+  chaski__fail(L, CHASKI_EFULL, what(text, PUBLISH, topic), "");
+  lua_newtable(L);
+  chaski_node_full_edges(n->core, topic, publish_options(L, 4).edge, add_edge, &e);
+  lua_setfield(L, -2, "edges");
+  return 2;
+}
+
+static int publish_result(lua_State *L, chaski_lua_node *n, int rc) {
   chaski_slice topic = chaski__check_slice(L, 2);
   char text[WHAT_MAX];
+  if (rc == CHASKI_EFULL) return publish_full(L, n, topic);
   if (rc == CHASKI_ETOOBIG)
     return chaski__fail(L, rc, what(text, PUBLISH, topic), "with its envelope, or for the peer");
   if (rc != CHASKI_EINVAL) return result(L, rc, PUBLISH, topic);

@@ -37,6 +37,11 @@ static bool fail(reader *r, const char *fault, lua_Integer number) {
   return false;
 }
 
+static bool fail_limit(reader *r, chaski_codec_limit which, const char *fault, uint32_t limit) {
+  if (r->opt.hit) *r->opt.hit = which;
+  return fail(r, fault, limit);
+}
+
 static size_t bytes_left(const reader *r) {
   return (size_t)(r->end - r->at);
 }
@@ -152,10 +157,11 @@ static bool push_ext(reader *r, const mpack_token_t *token) {
 
 static bool check_table(reader *r, const mpack_token_t *token) {
   uint64_t n = token->length, least = token->type == MPACK_TOKEN_MAP ? 2 * n : n;
-  if (r->depth == r->opt.depth) return fail(r, "nested deeper than %I", r->opt.depth);
-  if (r->tables++ == r->opt.tables) return fail(r, "more than %I tables", r->opt.tables);
+  if (r->depth == r->opt.depth) return fail_limit(r, CHASKI_CODEC_LIMIT_DEPTH, "nested deeper than %I", r->opt.depth);
+  if (r->tables++ == r->opt.tables)
+    return fail_limit(r, CHASKI_CODEC_LIMIT_TABLES, "more than %I tables", r->opt.tables);
   if (least > bytes_left(r)) return fail(r, "truncated: %I elements announced", (lua_Integer)n);
-  if (n > r->opt.count - r->count) return fail(r, "more than %I values", r->opt.count);
+  if (n > r->opt.count - r->count) return fail_limit(r, CHASKI_CODEC_LIMIT_COUNT, "more than %I values", r->opt.count);
   return lua_checkstack(r->L, 6) || fail(r, "out of Lua stack", 0);
 }
 
@@ -172,8 +178,8 @@ static bool open_table(reader *r, const mpack_token_t *token) {
 }
 
 static bool push_number_key(reader *r, level *l, const mpack_token_t *token) {
-  if (r->number_keys++ == CHASKI_CODEC_NUMBER_KEYS)
-    return fail(r, "more than %I number keys in maps", CHASKI_CODEC_NUMBER_KEYS);
+  if (r->number_keys++ == r->opt.number_keys)
+    return fail_limit(r, CHASKI_CODEC_LIMIT_NUMBER_KEYS, "more than %I number keys in maps", r->opt.number_keys);
   l->numbers = true;
   if (token->type == MPACK_TOKEN_UINT)
     push_unsigned(r, token);
@@ -186,7 +192,8 @@ static bool push_number_key(reader *r, level *l, const mpack_token_t *token) {
 
 static bool push_string_key(reader *r, const mpack_token_t *token) {
   chaski_slice s;
-  if (token->length > r->opt.key_size) return fail(r, "a key longer than %I bytes", r->opt.key_size);
+  if (token->length > r->opt.key_size)
+    return fail_limit(r, CHASKI_CODEC_LIMIT_KEY_SIZE, "a key longer than %I bytes", r->opt.key_size);
   if (!take(r, token->length, &s)) return false;
   lua_pushlstring(r->L, (const char *)s.ptr, s.len);
   return true;
@@ -304,6 +311,7 @@ static void set_options(reader *r, const chaski_unpack_options *opt) {
   if (r->opt.count == 0) r->opt.count = CHASKI_CODEC_COUNT;
   if (r->opt.tables == 0) r->opt.tables = CHASKI_CODEC_TABLES;
   if (r->opt.key_size == 0) r->opt.key_size = CHASKI_CODEC_KEY_SIZE;
+  if (r->opt.number_keys == 0) r->opt.number_keys = CHASKI_CODEC_NUMBER_KEYS;
 }
 
 int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {

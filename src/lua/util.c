@@ -257,11 +257,35 @@ static int limit_rows(lua_State *L) {
   return 1;
 }
 
+static const chaski_limit_row *check_limit(lua_State *L, int arg) {
+  const char *name = luaL_checkstring(L, arg);
+  for (size_t i = 0; i < chaski_limit_count; i++)
+    if (strcmp(name, chaski_limit_rows[i].name) == 0) return &chaski_limit_rows[i];
+  luaL_argerror(L, arg, "no limit has this name");
+  return NULL;
+}
+
+static int limit_hit(lua_State *L) { /* (node, name): one that lua/chaski enforces */
+  const chaski_lua_node *n = chaski__check_node(L, 1);
+  const chaski_limit_row *row = check_limit(L, 2);
+  if (n->core) chaski_node_limit_hit(n->core, row->offset);
+  return 0;
+}
+
+static int limit(lua_State *L) { /* (node, name): the node's limit, of bytes or a count; 0 when it was closed */
+  const chaski_lua_node *n = chaski__check_node(L, 1);
+  const chaski_limit_row *row = check_limit(L, 2);
+  uint64_t value = 0;
+  if (n->core) memcpy(&value, (const char *)chaski_node_limits(n->core) + row->offset, sizeof value);
+  lua_pushinteger(L, (lua_Integer)value);
+  return 1;
+}
+
 void chaski__open_util(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"uuid", random_uuid},  {"address", parse_address}, {"report_error", report_error},
-      {"spawn_in", spawn_in}, {"limit_rows", limit_rows}, {"new_error", new_error},
-      {NULL, NULL},
+      {"uuid", random_uuid},    {"address", parse_address}, {"report_error", report_error},
+      {"spawn_in", spawn_in},   {"limit_rows", limit_rows}, {"new_error", new_error},
+      {"limit_hit", limit_hit}, {"limit", limit},           {NULL, NULL},
   };
   luaL_setfuncs(L, functions, 0);
   lua_pushliteral(L, CHASKI_VERSION);

@@ -7,7 +7,7 @@ local limiter = require "chaski.limiter"
 local SEEN_MAX = 4096 -- requests remembered
 local SEEN_SECONDS = 60
 local SEEN_SECONDS_ANONYMOUS = 0.4 -- without an id: the original repeats after 0.5 s
-local REQUESTS_RATE, REQUESTS_BURST = 5, 20 -- a second from one edge
+local REQUESTS_BURST = 4 -- times the limit discovery_rate
 local DIALS_RATE, DIALS_BURST = 2, 8 -- a second, for all requests
 local DIALS_MAX = 8 -- at once
 local ASKS_RATE, ASKS_BURST = 20, 40 -- origins asked for their status, a second
@@ -124,10 +124,18 @@ function M.dialled(node, address, reached)
   end
 end
 
+--- May a request come by this edge now? Counts it.
+function M.may_come(node, edge)
+  if core.node_state(node).discovery.rates:take(edge.number) then return true end
+  core.limit_hit(node, "discovery_rate")
+  return false
+end
+
 --- What this file keeps for a node, in its table of discovery.
-function M.install(discovery)
+function M.install(node, discovery)
+  local rate = core.limit(node, "discovery_rate")
   discovery.seen = setmetatable({ at = {}, order = {}, first = 0, last = 0 }, Seen)
-  discovery.rates = limiter.new(REQUESTS_RATE, REQUESTS_BURST)
+  discovery.rates = limiter.new(rate, REQUESTS_BURST * rate)
   discovery.dials = limiter.new(DIALS_RATE, DIALS_BURST)
   discovery.asks = limiter.new(ASKS_RATE, ASKS_BURST)
   discovery.failed, discovery.dialling = {}, 0

@@ -336,7 +336,7 @@ local function receive_discovery(node, data, edge, size)
   local discovery = core.node_state(node).discovery
   local request = size <= SIZE_MAX and requests.parse(data)
   if not request or is_own(node, request) or discovery.seen:has(request.id, request) then return end
-  if not discovery.rates:take(edge.number) then return end
+  if not guard.may_come(node, edge) then return end
   discovery.seen:check(request.id, request)
   if willing(node, request, edge) then
     core.spawn_in(node, "discovery", pair_with, node, request)
@@ -370,7 +370,8 @@ end
 -- --- set-up ----------------------------------------------------------------------------------------------------------
 
 states.field("discovery", function(state)
-  return guard.install { policy = state.discovery_policy, searches = {}, remembered = {}, topics = 0 }
+  local discovery = { policy = state.discovery_policy, searches = {}, remembered = {}, topics = 0 }
+  return guard.install(state.node, discovery)
 end)
 
 group.search = M.search
