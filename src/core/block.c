@@ -23,7 +23,7 @@ void chaski__block_release(chaski__arena *a, chaski__block *b) {
 }
 
 static bool take_from(chaski__block *b, size_t len, chaski__span *out) {
-  *out = (chaski__span){b, b->used, len};
+  *out = (chaski__span){b, b->used, len, 1};
   b->used += len;
   return true;
 }

@@ -29,6 +29,7 @@ typedef struct chaski__arena {
 typedef struct chaski__span {
   chaski__block *block;
   size_t off, len;
+  size_t frames; /* that end in it: 1 from the arena, more where an outbox has joined some */
 } chaski__span;
 
 /* Take len bytes to write into; the span comes with a reference. false: out of memory. */

@@ -18,8 +18,6 @@
 #include "topics.h"
 #include "uuid.h"
 
-#define CHASKI_TOPIC_CACHED 32 /* bytes of a serialised topic that a link remembers with its entry */
-
 typedef struct chaski__link chaski__link;
 
 struct chaski_loop {
@@ -32,7 +30,8 @@ struct chaski_loop {
   int64_t sec;
   uint32_t nsec;
   chaski__arena arena;
-  chaski__link *dirty; /* links with something to write or a failure to act on */
+  chaski_message_template head; /* of what was published last */
+  chaski__link *dirty;          /* links with something to write or a failure to act on */
   size_t nodes;
   chaski_node *list;    /* nodes that are not destroyed */
   uint64_t queue_total; /* the least of theirs */
@@ -108,10 +107,7 @@ struct chaski__link {
   uint64_t ping_due;      /* ns: the next keep-alive */
   chaski__link *dirty_next;
   chaski__link *leaving_prev, *leaving_next; /* in node->leaving while it says goodbye */
-  chaski__topic *topic;                      /* of the last frame (may be NULL: unknown here) */
-  uint64_t topic_generation;
-  uint8_t topic_wire_len;
-  uint8_t topic_wire[CHASKI_TOPIC_CACHED];
+  chaski__topic_memo topic;                  /* of the last frame, by its serialised bytes */
 };
 
 typedef struct chaski__ping {
@@ -235,6 +231,7 @@ struct chaski_node {
   size_t pending;        /* accepted and not live */
   size_t links;          /* not yet `closed` */
   chaski__topics topics;
+  chaski__topic_memo published; /* the topic published to last */
   chaski__command *commands;
   chaski__command *propagated; /* handler unused */
   chaski_pool *pool;

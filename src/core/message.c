@@ -253,8 +253,12 @@ static uint8_t *put_str(uint8_t *p, chaski_slice s) {
   return s.len ? put_run(p, s.ptr, s.len) : p;
 }
 
+static uint64_t stamp_bits(const chaski_envelope *e) {
+  return __builtin_bswap64((uint64_t)e->nsec << 34 | ((uint64_t)e->sec & 0x3ffffffffU));
+}
+
 static uint8_t *put_stamp(uint8_t *p, const chaski_envelope *e) {
-  uint64_t v = __builtin_bswap64((uint64_t)e->nsec << 34 | ((uint64_t)e->sec & 0x3ffffffffU));
+  uint64_t v = stamp_bits(e);
   return put_run(put_run(p, STAMP, RUN(STAMP)), &v, 8);
 }
 
@@ -270,6 +274,39 @@ size_t chaski_message_write_head(uint8_t *out, const chaski_envelope *e, size_t 
   chaski_uuid_format((char *)p, e->origin, e->seq);
   p = put_run(p + CHASKI_UUID_TEXT, DATA, RUN(DATA));
   return (size_t)(p - out);
+}
+
+#define TTL_BACK (1 + RUN(UUID))             /* bytes from the ttl to the uuid's text */
+#define STAMP_BACK (TTL_BACK + RUN(TTL) + 8) /* from the time */
+
+bool chaski_message_template_make(chaski_message_template *t, const chaski_envelope *e) {
+  t->len = 0;
+  if (chaski_message_size(e, 0) > sizeof t->bytes) return false;
+  t->len = chaski_message_write_head(t->bytes, e, 0);
+  t->origin = e->origin;
+  const uint8_t *stamp = t->bytes + t->len - CHASKI_MESSAGE_UUID_BACK - STAMP_BACK - RUN(STAMP);
+  t->topic = chaski_slice_of(stamp - e->topic.len, e->topic.len);
+  t->command = chaski_slice_of(t->topic.ptr - str_size(e->topic.len) + e->topic.len - RUN(TOPIC) - e->command.len,
+                               e->command.len);
+  return true;
+}
+
+bool chaski_message_template_fits(const chaski_message_template *t, const chaski_envelope *e) {
+  return t->len && t->origin == e->origin && chaski_slice_equal(t->topic, e->topic) &&
+         chaski_slice_equal(t->command, e->command);
+}
+
+size_t chaski_message_template_write(uint8_t *out, const chaski_message_template *t, const chaski_envelope *e,
+                                     size_t data_len) {
+  uint8_t *uuid = out + t->len - CHASKI_MESSAGE_UUID_BACK;
+  uint64_t v = stamp_bits(e);
+  memcpy(out, t->bytes, t->len);
+  uint32_t topic = (uint32_t)be64(out); /* the lengths of the template's header: data, topic */
+  chaski_frame_header(out, topic, (uint32_t)(t->len - CHASKI_FRAME_HEADER - topic + data_len));
+  memcpy(uuid - STAMP_BACK, &v, 8);
+  uuid[-(ptrdiff_t)TTL_BACK] = e->ttl;
+  chaski_uuid_renumber((char *)uuid, e->seq);
+  return t->len;
 }
 
 /* Overwrite the number at p, `width` bytes with its head byte, by ttl in the same width. */

@@ -40,6 +40,8 @@ int chaski_message_read_bytes(chaski_slice frame, chaski_message *out, const cha
 /* The same of a datagram: the message alone, without header. out->frame stays empty. */
 int chaski_message_read_datagram(chaski_slice bytes, chaski_message *out, const char **why);
 
+#define CHASKI_TEMPLATE_MAX 192 /* bytes: envelope, header and twice a topic of 32 bytes */
+
 /* What goes into a new envelope. */
 typedef struct chaski_envelope {
   chaski_slice command, topic; /* at most CHASKI_COMMAND_MAX and 256 bytes */
@@ -51,6 +53,21 @@ typedef struct chaski_envelope {
 
 /* Bytes of the frame that carries data_len bytes of data under this envelope. */
 size_t chaski_message_size(const chaski_envelope *e, size_t data_len);
+/* The head of a frame whose next one differs in data, time, ttl and number only. */
+typedef struct chaski_message_template {
+  uint64_t origin;
+  size_t len;                  /* 0: none was made */
+  chaski_slice command, topic; /* in bytes */
+  uint8_t bytes[CHASKI_TEMPLATE_MAX];
+} chaski_message_template;
+bool chaski_message_template_fits(const chaski_message_template *t, const chaski_envelope *e);
+/* false: it is too long for a template; then none was made. */
+bool chaski_message_template_make(chaski_message_template *t, const chaski_envelope *e);
+/* As chaski_message_write_head, for an envelope that fits. */
+size_t chaski_message_template_write(uint8_t *out, const chaski_message_template *t, const chaski_envelope *e,
+                                     size_t data_len);
+
+#define CHASKI_MESSAGE_UUID_BACK (5 + CHASKI_UUID_TEXT) /* bytes from the uuid's text to the data behind it */
 /* Write everything but the data (which follows at the returned offset) into out, which has room for all of it. */
 size_t chaski_message_write_head(uint8_t *out, const chaski_envelope *e, size_t data_len);
 

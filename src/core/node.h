@@ -189,6 +189,9 @@ int chaski_node_handle(chaski_node *node, chaski_slice command, void *handler);
  * nothing was sent. */
 int chaski_node_publish(chaski_node *node, chaski_slice topic, chaski_slice data, chaski_edge *edge, uint8_t ttl,
                         char *uuid_out);
+/* The same for one value in two parts, of which the second may be empty: a head, and bytes that lie elsewhere. */
+int chaski_node_publish_parts(chaski_node *node, chaski_slice topic, const chaski_slice data[2], chaski_edge *edge,
+                              uint8_t ttl, char *uuid_out);
 /* Send a command to one live edge, or to all (edge NULL). topic empty: "All". Never suspends: an edge at its hard mark
  * overflows. Codes as publish. */
 int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topic, chaski_slice data,

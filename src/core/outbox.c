@@ -43,6 +43,7 @@ static bool extend_last(chaski__outbox *o, const chaski__span *f) {
   chaski__span *last = &o->spans[o->head + o->count - 1];
   if (last->block != f->block || last->off + last->len != f->off) return false;
   last->len += f->len;
+  last->frames += f->frames;
   return true;
 }
 
@@ -55,7 +56,7 @@ static bool copy_to_tail(chaski__outbox *o, chaski__arena *a, const chaski__span
     if (o->tail) chaski__block_release(a, o->tail);
     o->tail = b;
   }
-  *copy = (chaski__span){o->tail, o->tail->used, f->len};
+  *copy = (chaski__span){o->tail, o->tail->used, f->len, 1};
   memcpy(chaski__span_bytes(copy), chaski__span_bytes(f), f->len);
   o->tail->used += f->len;
   return true;
@@ -103,9 +104,12 @@ static size_t frame_length(const uint8_t *h) {
   return CHASKI_FRAME_HEADER + topic + data;
 }
 
-/* Count the frames that end within the first n bytes of a span. A frame never lies across two spans. */
-static void walk_frames(chaski__outbox *o, const uint8_t *bytes, size_t n) {
+/* n bytes of the front span, which is longer, go. */
+static void shorten_front(chaski__outbox *o, chaski__span *s, size_t n) {
+  const uint8_t *bytes = chaski__span_bytes(s);
   size_t at = 0;
+  s->off += n;
+  s->len -= n;
   while (at < n) {
     size_t rest = o->front_rest ? o->front_rest : frame_length(bytes + at);
     if (rest > n - at) {
@@ -115,7 +119,17 @@ static void walk_frames(chaski__outbox *o, const uint8_t *bytes, size_t n) {
     at += rest;
     o->front_rest = 0;
     o->frames--;
+    s->frames--;
   }
+}
+
+/* A frame never lies across two spans. */
+static void drop_front(chaski__outbox *o, chaski__arena *a, const chaski__span *s) {
+  o->frames -= s->frames;
+  o->front_rest = 0;
+  chaski__block_release(a, s->block);
+  o->head++;
+  o->count--;
 }
 
 void chaski__outbox_consume(chaski__outbox *o, chaski__arena *a, size_t n) {
@@ -128,15 +142,19 @@ void chaski__outbox_consume(chaski__outbox *o, chaski__arena *a, size_t n) {
   while (n) {
     chaski__span *s = &o->spans[o->head];
     size_t part = n < s->len ? n : s->len;
-    walk_frames(o, chaski__span_bytes(s), part);
+    if (part < s->len)
+      shorten_front(o, s, part);
+    else
+      drop_front(o, a, s);
     n -= part;
-    s->off += part;
-    s->len -= part;
-    if (s->len) break;
-    chaski__block_release(a, s->block);
-    o->head++;
-    o->count--;
   }
+}
+
+static size_t bytes_of(const chaski__span *s, uint64_t frames) {
+  size_t bytes = 0;
+  if (frames >= s->frames) return s->len;
+  while (frames--) bytes += frame_length(chaski__span_bytes(s) + bytes);
+  return bytes;
 }
 
 void chaski__outbox_drop_frames(chaski__outbox *o, chaski__arena *a, uint64_t n) {
@@ -144,11 +162,11 @@ void chaski__outbox_drop_frames(chaski__outbox *o, chaski__arena *a, uint64_t n)
     rewind_box(o, a);
     return;
   }
-  while (n) { /* a span at a time: its frames follow each other */
+  while (n) {
     const chaski__span *s = &o->spans[o->head];
-    size_t bytes = 0;
-    for (; n && bytes < s->len; n--) bytes += frame_length(chaski__span_bytes(s) + bytes);
-    chaski__outbox_consume(o, a, bytes);
+    uint64_t part = n < s->frames ? n : s->frames;
+    chaski__outbox_consume(o, a, bytes_of(s, part));
+    n -= part;
   }
 }
 
@@ -184,10 +202,17 @@ void chaski__outbox_fresh(const chaski__outbox *o, void (*fn)(void *ctx, chaski_
   walk(o, handed_over(o), fn, ctx);
 }
 
-static bool take_over(chaski__outbox *to, const chaski__span *s, size_t from, size_t len) {
+static bool take_over(chaski__outbox *to, const chaski__span *s, size_t from, size_t len, size_t frames) {
   if (!len) return true;
   to->bytes += len;
-  return append_span(to, &(chaski__span){s->block, s->off + from, len});
+  to->frames += frames;
+  return append_span(to, &(chaski__span){s->block, s->off + from, len, frames});
+}
+
+static size_t frames_from(const chaski__span *s, size_t at) {
+  size_t frames = 0;
+  for (; at < s->len; frames++) at += frame_length(chaski__span_bytes(s) + at);
+  return frames;
 }
 
 /* The frames of a span from `at` on. */
@@ -195,10 +220,7 @@ static bool sieve_span(const chaski__span *s, size_t at, chaski__outbox *to, cha
   const uint8_t *bytes = chaski__span_bytes(s);
   for (size_t len; at < s->len; at += len) {
     len = frame_length(bytes + at);
-    if (!fn(ctx, chaski_slice_of(bytes + at, len)))
-      to->frames--;
-    else if (!take_over(to, s, at, len))
-      return false;
+    if (fn(ctx, chaski_slice_of(bytes + at, len)) && !take_over(to, s, at, len, 1)) return false;
   }
   return true;
 }
@@ -210,12 +232,11 @@ bool chaski__outbox_sieve(const chaski__outbox *from, chaski__outbox *to, chaski
   chaski__outbox_init(to);
   to->borrowed = from->borrowed;
   to->front_rest = from->front_rest;
-  to->frames = from->frames;
   for (uint32_t i = 0; i < from->count && ok; i++) {
     const chaski__span *s = &from->spans[from->head + i];
     size_t gone = skip < s->len ? skip : s->len;
     skip -= gone;
-    ok = take_over(to, s, 0, gone) && sieve_span(s, gone, to, fn, ctx);
+    ok = take_over(to, s, 0, gone, s->frames - frames_from(s, gone)) && sieve_span(s, gone, to, fn, ctx);
   }
   if (!ok) rewind_box(to, a);
   if (ok && from->tail) (to->tail = from->tail)->refs++;

@@ -7,7 +7,7 @@
 #include "block.h"
 #include "slice.h"
 
-#define CHASKI_OUTBOX_INLINE 2 /* spans without an allocation: an edge that keeps up needs one or two */
+#define CHASKI_OUTBOX_INLINE 1 /* spans without an allocation: an edge that keeps up mostly needs no more */
 #define CHASKI_OUTBOX_SHARED                                                                                           \
   32 /* spans into shared blocks; beyond, small frames are copied so that a slow edge does not pin                     \
         a whole block for each */

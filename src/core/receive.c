@@ -42,20 +42,9 @@ static void receive_protocol(chaski__link *link, const protocol_command *c, cons
 }
 
 /* --- topics ------------------------------------------------------------------------------------------------- */
-/* The entry of the frame's topic; the last one is remembered with its bytes, as streams of messages mostly have one. */
+/* The entry of the frame's topic, NULL if nobody here knows it. */
 static chaski__topic *topic_of(chaski__link *link, const chaski_frame *frame, const chaski_message *m) {
-  const chaski__topics *topics = &link->node->topics;
-  if (link->topic_generation == topics->generation && frame->topic.len == link->topic_wire_len &&
-      memcmp(frame->topic.ptr, link->topic_wire, link->topic_wire_len) == 0)
-    return link->topic;
-  chaski__topic *topic = chaski__topic_find(topics, m->topic);
-  link->topic_wire_len = 0;
-  if (frame->topic.len > sizeof link->topic_wire) return topic;
-  memcpy(link->topic_wire, frame->topic.ptr, frame->topic.len);
-  link->topic_wire_len = (uint8_t)frame->topic.len;
-  link->topic_generation = topics->generation;
-  link->topic = topic;
-  return topic;
+  return chaski__topic_recall(&link->node->topics, &link->topic, frame->topic, m->topic);
 }
 
 /* --- delivery ----------------------------------------------------------------------------------------------- */

@@ -8,14 +8,34 @@
 static const chaski_slice message_command = {(const uint8_t *)"ChaskiMessage", 13};
 
 /* --- encoding ----------------------------------------------------------------------------------------------- */
-static bool encode(chaski_loop *loop, chaski_envelope *e, chaski_slice data, chaski__span *out) {
+static bool begin(chaski_loop *loop, chaski_envelope *e, size_t data_len, chaski__span *out) {
   chaski__loop_wall(loop);
   e->sec = loop->sec;
   e->nsec = loop->nsec;
-  if (!chaski__arena_take(&loop->arena, chaski_message_size(e, data.len), out)) return false;
+  return chaski__arena_take(&loop->arena, chaski_message_size(e, data_len), out);
+}
+
+static void put_data(uint8_t *p, chaski_slice data) {
+  if (data.len) memcpy(p, data.ptr, data.len);
+}
+
+static bool encode(chaski_loop *loop, chaski_envelope *e, chaski_slice data, chaski__span *out) {
+  if (!begin(loop, e, data.len, out)) return false;
   uint8_t *p = chaski__span_bytes(out);
-  size_t head = chaski_message_write_head(p, e, data.len);
-  if (data.len) memcpy(p + head, data.ptr, data.len);
+  put_data(p + chaski_message_write_head(p, e, data.len), data);
+  return true;
+}
+
+/* The same for data in two parts, under a head that is mostly that of the message before. */
+static bool encode_published(chaski_loop *loop, chaski_envelope *e, const chaski_slice data[2], chaski__span *out) {
+  chaski_message_template *t = &loop->head;
+  size_t len = data[0].len + data[1].len;
+  if (!begin(loop, e, len, out)) return false;
+  uint8_t *p = chaski__span_bytes(out);
+  bool fits = chaski_message_template_fits(t, e) || chaski_message_template_make(t, e);
+  p += fits ? chaski_message_template_write(p, t, e, len) : chaski_message_write_head(p, e, len);
+  put_data(p, data[0]);
+  put_data(p + data[0].len, data[1]);
   return true;
 }
 
@@ -225,8 +245,8 @@ static bool may_get(const chaski_edge *edge, chaski_slice topic) {
 }
 
 /* Call fn for each live edge but `from` that wants the topic: those that take all, and those that announced it. */
-static void each_wanting(const chaski_node *node, const chaski__topic *topic, chaski_slice name,
-                         const chaski_edge *from, void (*fn)(chaski_edge *edge, void *ctx), void *ctx) {
+static inline void each_wanting(const chaski_node *node, const chaski__topic *topic, chaski_slice name,
+                                const chaski_edge *from, void (*fn)(chaski_edge *edge, void *ctx), void *ctx) {
   for (size_t i = 0; i < node->taker_count; i++)
     if (node->takers[i] != from && may_get(node->takers[i], name)) fn(node->takers[i], ctx);
   for (uint32_t i = 0; topic && i < topic->edge_count; i++) {
@@ -251,12 +271,12 @@ static bool blocked(enum chaski_overflow overflow, const audience *a) {
 }
 
 /* --- publishing --------------------------------------------------------------------------------------------- */
-static int check_publish(const chaski_node *node, chaski_slice topic, chaski_slice data, const chaski_edge *edge) {
+static int check_publish(const chaski_node *node, chaski_slice topic, size_t data, const chaski_edge *edge) {
   if (node->state != NODE_RUNNING) return CHASKI_ESTOPPED;
   if (!topic.len || topic.len + 3 > node->limits.topic_max) return CHASKI_EINVAL;
   if (edge ? edge->state != EDGE_LIVE || edge->node != node : node->live_count == 0) return CHASKI_ENOEDGE;
   size_t envelope = 256 + topic.len; /* at most, ours */
-  return data.len + envelope > node->limits.data_max ? CHASKI_ETOOBIG : CHASKI_OK;
+  return data + envelope > node->limits.data_max ? CHASKI_ETOOBIG : CHASKI_OK;
 }
 
 static void send_to(chaski_node *node, const chaski__topic *topic, chaski_edge *only, outgoing *o) {
@@ -276,11 +296,18 @@ static int accept(chaski_node *node, outgoing *o, bool wanted) {
 
 int chaski_node_publish(chaski_node *node, chaski_slice topic, chaski_slice data, chaski_edge *edge, uint8_t ttl,
                         char *uuid_out) {
-  chaski__shed(node->loop, topic.len + data.len);
-  int r = check_publish(node, topic, data, edge);
+  const chaski_slice parts[2] = {data, {NULL, 0}};
+  return chaski_node_publish_parts(node, topic, parts, edge, ttl, uuid_out);
+}
+
+int chaski_node_publish_parts(chaski_node *node, chaski_slice topic, const chaski_slice data[2], chaski_edge *edge,
+                              uint8_t ttl, char *uuid_out) {
+  size_t len = data[0].len + data[1].len;
+  chaski__shed(node->loop, topic.len + len);
+  int r = check_publish(node, topic, len, edge);
   if (r == CHASKI_OK && !chaski__we_may(node, CHASKI_RIGHT_PUBLISH, topic)) r = CHASKI_EFORBIDDEN;
   if (r != CHASKI_OK) return r;
-  const chaski__topic *known = chaski__topic_find(&node->topics, topic);
+  const chaski__topic *known = chaski__topic_recall(&node->topics, &node->published, topic, topic);
   enum chaski_overflow overflow = chaski__overflow_of(node, topic);
   audience a = {0};
   if (edge)
@@ -294,13 +321,12 @@ int chaski_node_publish(chaski_node *node, chaski_slice topic, chaski_slice data
   }
   chaski_envelope e = {.command = message_command, .topic = topic, .origin = node->origin, .seq = node->seq};
   e.ttl = ttl ? ttl : node->ttl;
-  char uuid[CHASKI_UUID_TEXT];
   chaski__span span;
-  if (!encode(node->loop, &e, data, &span)) return CHASKI_ENOMEM;
+  if (!encode_published(node->loop, &e, data, &span)) return CHASKI_ENOMEM;
   node->seq++;
-  memcpy(uuid, chaski__span_bytes(&span) + span.len - data.len - 5 - CHASKI_UUID_TEXT, sizeof uuid);
-  if (uuid_out) memcpy(uuid_out, uuid, sizeof uuid);
-  outgoing o = {.span = &span, .topic = topic, .uuid = chaski_slice_of(uuid, sizeof uuid)};
+  const uint8_t *uuid = chaski__span_bytes(&span) + span.len - len - CHASKI_MESSAGE_UUID_BACK;
+  if (uuid_out) memcpy(uuid_out, uuid, CHASKI_UUID_TEXT);
+  outgoing o = {.span = &span, .topic = topic, .uuid = chaski_slice_of(uuid, CHASKI_UUID_TEXT)};
   o.counted = true;
   o.overflow = overflow;
   send_to(node, known, edge, &o);
@@ -332,7 +358,7 @@ int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topi
                       chaski_edge *edge) {
   if (!command.len || command.len > CHASKI_COMMAND_MAX) return CHASKI_EINVAL;
   chaski__shed(node->loop, topic.len + data.len);
-  int r = check_publish(node, topic.len ? topic : chaski_slice_str(CHASKI_TOPIC_ALL), data, edge);
+  int r = check_publish(node, topic.len ? topic : chaski_slice_str(CHASKI_TOPIC_ALL), data.len, edge);
   if (r != CHASKI_OK) return r;
   chaski__span span;
   chaski_envelope e = control_envelope(node, command, topic);

@@ -8,6 +8,15 @@ chaski__topic *chaski__topic_find(const chaski__topics *t, chaski_slice name) {
   return topic;
 }
 
+chaski__topic *chaski__topic_memorise(const chaski__topics *t, chaski__topic_memo *memo, chaski_slice key,
+                                      chaski_slice name) {
+  chaski__topic *topic = chaski__topic_find(t, name);
+  bool fits = key.len && key.len <= sizeof memo->key;
+  *memo = (chaski__topic_memo){.topic = topic, .generation = t->generation, .len = fits ? (uint8_t)key.len : 0};
+  if (fits) memcpy(memo->key, key.ptr, key.len);
+  return topic;
+}
+
 chaski__topic *chaski__topic_intern(chaski__topics *t, chaski_slice name) {
   chaski__topic *topic = chaski__topic_find(t, name);
   if (topic) return topic;

@@ -32,7 +32,25 @@ typedef struct chaski__topics {
   uint64_t generation; /* changes when an entry goes: cached pointers are void then */
 } chaski__topics;
 
+#define CHASKI_TOPIC_REMEMBERED 32 /* bytes of a topic that a memo holds */
+
+/* The topic looked up last, as streams of messages mostly have one. Zeroed: none. */
+typedef struct chaski__topic_memo {
+  chaski__topic *topic; /* NULL: unknown here */
+  uint64_t generation;
+  uint8_t len, key[CHASKI_TOPIC_REMEMBERED];
+} chaski__topic_memo;
+
 chaski__topic *chaski__topic_find(const chaski__topics *t, chaski_slice name);
+chaski__topic *chaski__topic_memorise(const chaski__topics *t, chaski__topic_memo *memo, chaski_slice key,
+                                      chaski_slice name);
+/* The same, remembered under `key`: the name, or bytes that stand for it. */
+static inline chaski__topic *chaski__topic_recall(const chaski__topics *t, chaski__topic_memo *memo, chaski_slice key,
+                                                  chaski_slice name) {
+  bool it = memo->generation == t->generation && memo->len && key.len == memo->len;
+  if (it && memcmp(key.ptr, memo->key, key.len) == 0) return memo->topic;
+  return chaski__topic_memorise(t, memo, key, name);
+}
 /* Find or make; NULL: out of memory. What is made must be referred to, or released with drop. */
 chaski__topic *chaski__topic_intern(chaski__topics *t, chaski_slice name);
 /* Free the entry if nobody refers to it any more. */

@@ -33,13 +33,18 @@ static inline uint32_t get_eight(const uint8_t *p, uint64_t *wrong) {
   return (uint32_t)(x << 16 | x >> 32);
 }
 
+static void put_low(char out[CHASKI_UUID_TEXT], uint64_t low) {
+  out[23] = '-';
+  put_digits(out + 19, low >> 48, 4);
+  put_digits(out + 24, low, 12);
+}
+
 static void put_halves(char out[CHASKI_UUID_TEXT], uint64_t high, uint64_t low) {
-  out[8] = out[13] = out[18] = out[23] = '-';
+  out[8] = out[13] = out[18] = '-';
   put_digits(out, high >> 32, 8);
   put_digits(out + 9, high >> 16, 4);
   put_digits(out + 14, high, 4);
-  put_digits(out + 19, low >> 48, 4);
-  put_digits(out + 24, low, 12);
+  put_low(out, low);
 }
 
 static bool get_halves(const uint8_t *p, uint64_t *high, uint64_t *low) {
@@ -57,6 +62,10 @@ static bool get_halves(const uint8_t *p, uint64_t *high, uint64_t *low) {
 void chaski_uuid_format(char out[CHASKI_UUID_TEXT], uint64_t origin, uint64_t seq) {
   uint64_t high = (origin & CHASKI_ORIGIN_MAX) >> 12 << 16 | 0x8000 | (origin & 0xfff);
   put_halves(out, high, HALF_VARIANT | (seq & CHASKI_SEQ_MAX));
+}
+
+void chaski_uuid_renumber(char out[CHASKI_UUID_TEXT], uint64_t seq) {
+  put_low(out, HALF_VARIANT | (seq & CHASKI_SEQ_MAX));
 }
 
 bool chaski_uuid_parse(chaski_slice text, uint64_t *origin, uint64_t *seq) {

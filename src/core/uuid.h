@@ -17,6 +17,8 @@
 
 /* Write the 36 characters of (origin, seq); both are masked to their widths. */
 void chaski_uuid_format(char out[CHASKI_UUID_TEXT], uint64_t origin, uint64_t seq);
+/* Write the part that depends on seq, the 17 characters behind the third dash. */
+void chaski_uuid_renumber(char out[CHASKI_UUID_TEXT], uint64_t seq);
 /* True and both set if text is exactly a version 8 UUID (either case). Else false: an opaque id of another maker. */
 bool chaski_uuid_parse(chaski_slice text, uint64_t *origin, uint64_t *seq);
 /* A version 4 UUID from 16 random bytes. */

@@ -36,6 +36,7 @@ typedef enum chaski_strings {
 /* A field that is 0 has its default, a NULL pointer to the options means all of them. */
 typedef struct chaski_pack_options {
   chaski_strings strings;
+  bool lend;              /* a long string that is the whole value is not copied: it becomes the packer's `rest` */
   bool sort_keys;         /* false, true, numbers, strings by bytes: the same value has the same bytes */
   uint32_t depth;         /* <= CHASKI_CODEC_DEPTH_MAX */
   uint32_t count, tables; /* as unpack's, so that what we send our peers accept */
@@ -61,10 +62,12 @@ typedef struct chaski_unpack_options {
   chaski_codec_limit *hit; /* NULL, or where to say which; untouched if none */
 } chaski_unpack_options;
 
-/* A reusable output buffer, owned by a userdata. ptr and len are the result of the last successful chaski__pack. */
+/* A reusable output buffer, owned by a userdata. ptr and len are the result of the last successful chaski__pack; with
+ * the option `lend` the bytes of rest follow, which are the value's own. */
 typedef struct chaski_packer {
   const uint8_t *ptr;
   size_t len;
+  chaski_slice rest;
 } chaski_packer;
 
 /* Push the userdata of a new packer (anchor it: registry, upvalue, user value). Raises only on out of memory. */

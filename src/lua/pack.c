@@ -13,6 +13,7 @@
 
 #define FIRST_CAPACITY 512
 #define KEPT_CAPACITY 65536 /* a buffer beyond this is given back once it is mostly unused */
+#define LEND_MIN 512        /* bytes: shorter strings are copied as fast */
 #define TOKEN_MAX 16        /* bytes of the longest header: ext 32 is 6, a timestamp 96 with its header 15 */
 #define SLOTS 8             /* Lua stack slots that one level uses */
 #define PATH_MAX_LEN 200
@@ -333,14 +334,18 @@ static bool is_utf8(const uint8_t *s, size_t len) {
 }
 
 static bool write_string(job *j, chaski_slice s, chaski_strings type, const level *at) {
+  bool lend = j->opt.lend && !at && s.len >= LEND_MIN;
   if (s.len > UINT32_MAX) return fail(j, at, "a string of 4 GiB or more", NULL);
-  if (!reserve(j, s.len, at)) return false;
+  if (!reserve(j, lend ? 0 : s.len, at)) return false;
   if (type == CHASKI_STRINGS_AUTO) type = is_utf8(s.ptr, s.len) ? CHASKI_STRINGS_STR : CHASKI_STRINGS_BIN;
   if (type == CHASKI_STRINGS_STR)
     put_str_header(j->p, s.len);
   else
     put_bin_header(j->p, s.len);
-  put_bytes(j->p, s.ptr, s.len);
+  if (lend)
+    j->p->result.rest = s;
+  else
+    put_bytes(j->p, s.ptr, s.len);
   return true;
 }
 
@@ -680,7 +685,7 @@ static void rewind_packer(packer *p) {
     p->buf = NULL, p->cap = 0;
   }
   p->len = p->sort_len = 0;
-  p->result = (chaski_packer){NULL, 0};
+  p->result = (chaski_packer){NULL, 0, {NULL, 0}};
 }
 
 static chaski_pack_options with_defaults(const chaski_pack_options *opt) {
@@ -695,7 +700,7 @@ static chaski_pack_options with_defaults(const chaski_pack_options *opt) {
 }
 
 static bool check_size(job *j) {
-  if (!j->opt.size || j->p->len <= j->opt.size) return true;
+  if (!j->opt.size || j->p->len + j->p->result.rest.len <= j->opt.size) return true;
   return fail_size(j, NULL);
 }
 
@@ -706,7 +711,8 @@ int chaski__pack(lua_State *L, int idx, chaski_packer *handle, const chaski_pack
   luaL_checkstack(L, SLOTS, NULL);
   rewind_packer(p);
   if (write_value(&j, lua_absindex(L, idx), NULL) && check_size(&j)) {
-    p->result = (chaski_packer){p->buf, p->len};
+    p->result.ptr = p->buf;
+    p->result.len = p->len;
     lua_settop(L, top);
     return CHASKI_OK;
   }

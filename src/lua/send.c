@@ -36,18 +36,22 @@ static void say_what_for(lua_State *L, purpose to) {
 }
 
 /* Pack the value at idx into the state's packer: true, or nil and the error are pushed. */
-static bool pack_as(lua_State *L, chaski_lua_node *n, int idx, chaski_strings strings, purpose to) {
-  chaski_pack_options options = n->pack;
-  options.strings = strings;
-  if (chaski__pack(L, idx, n->packer, &options, "data") == 0) return true;
+static bool pack_with(lua_State *L, chaski_lua_node *n, int idx, const chaski_pack_options *options, purpose to) {
+  if (chaski__pack(L, idx, n->packer, options, "data") == 0) return true;
   say_what_for(L, to);
   lua_pushnil(L);
   lua_insert(L, -2);
   return false;
 }
 
+static bool pack_as(lua_State *L, chaski_lua_node *n, int idx, chaski_strings strings, purpose to) {
+  chaski_pack_options options = n->pack;
+  options.strings = strings;
+  return pack_with(L, n, idx, &options, to);
+}
+
 static bool pack(lua_State *L, chaski_lua_node *n, int idx, purpose to) {
-  return pack_as(L, n, idx, n->pack.strings, to);
+  return pack_with(L, n, idx, &n->pack, to);
 }
 
 /* The node's option `strings` is for data of the application, which the argument at idx says it is. */
@@ -80,9 +84,12 @@ static struct target publish_options(lua_State *L, int arg) {
 static int publish_once(lua_State *L, chaski_lua_node *n) {
   chaski_slice topic = chaski__check_slice(L, 2);
   struct target to = publish_options(L, 4);
+  chaski_pack_options options = n->pack;
+  options.lend = true;
   if (!n->core) return CHASKI_ESTOPPED;
-  if (!pack(L, n, 3, (purpose){PUBLISH, topic})) return 1;
-  return chaski_node_publish(n->core, topic, packed(n), to.edge, to.ttl, NULL);
+  if (!pack_with(L, n, 3, &options, (purpose){PUBLISH, topic})) return 1;
+  const chaski_slice data[2] = {packed(n), n->packer->rest};
+  return chaski_node_publish_parts(n->core, topic, data, to.edge, to.ttl, NULL);
 }
 
 struct edges {
