@@ -1,6 +1,8 @@
 /* edge.c: an edge's life and what can be asked of it. SPDX-License-Identifier: MIT */
 #include "internal.h"
 
+#include "version.h"
+
 static void tell_later(chaski_timer *t);
 
 chaski_edge *chaski__edge_new(chaski_node *node, bool dialled) {
@@ -344,7 +346,7 @@ uint16_t chaski_edge_port(const chaski_edge *edge) {
 }
 
 const char *chaski_edge_agent(const chaski_edge *edge) {
-  return text_or_empty(edge->agent);
+  return edge->own_agent ? CHASKI_AGENT : text_or_empty(edge->agent);
 }
 
 bool chaski_edge_root(const chaski_edge *edge) {

@@ -35,7 +35,7 @@ static void put_common(const chaski_node *node, chaski__buf *b) {
   chaski__mp_put_key(b, "protocol");
   chaski__mp_put_uint(b, CHASKI_PROTOCOL);
   chaski__mp_put_key(b, "agent");
-  chaski__mp_put_str(b, chaski_slice_str("chaski-lua/" CHASKI_VERSION));
+  chaski__mp_put_str(b, chaski_slice_str(CHASKI_AGENT));
   chaski__mp_put_key(b, "frame_max");
   chaski__mp_put_uint(b, node->limits.data_max);
   chaski__mp_put_key(b, "topic_max");
@@ -310,12 +310,17 @@ static void broken(chaski__link *link, const char *what) {
   chaski__link_fail(link, CHASKI_EPROTOCOL, what);
 }
 
+/* That of most peers is ours too, and need not be kept with each. */
+static bool set_agent(chaski_edge *edge, chaski_slice agent) {
+  edge->own_agent = chaski_slice_equal(agent, chaski_slice_str(CHASKI_AGENT));
+  return edge->own_agent || agent.len > CHASKI_ID_MAX || chaski__set_text(&edge->agent, agent);
+}
+
 static bool announce(chaski_edge *edge, const chaski__mp_field *f) {
   chaski_slice id = f[F_ID].present ? f[F_ID].value.bytes : chaski_slice_of(NULL, 0);
   if (id.len > CHASKI_ID_MAX || (id.len && memchr(id.ptr, 0, id.len))) return false;
   if (id.len && !chaski__set_text(&edge->id, id)) return false;
-  if (f[F_AGENT].present && f[F_AGENT].value.bytes.len <= CHASKI_ID_MAX)
-    if (!chaski__set_text(&edge->agent, f[F_AGENT].value.bytes)) return false;
+  if (f[F_AGENT].present && !set_agent(edge, f[F_AGENT].value.bytes)) return false;
   if (f[F_START].present) edge->start = f[F_START].value.u;
   if (f[F_PROTOCOL].present) edge->protocol = f[F_PROTOCOL].value.u > 1000 ? 1000 : (int)f[F_PROTOCOL].value.u;
   if (f[F_FRAME_MAX].present) edge->frame_max = f[F_FRAME_MAX].value.u;

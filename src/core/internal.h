@@ -107,7 +107,7 @@ struct chaski__link {
   uint64_t ping_due;      /* ns: the next keep-alive */
   chaski__link *dirty_next;
   chaski__link *leaving_prev, *leaving_next; /* in node->leaving while it says goodbye */
-  chaski__topic_memo topic;                  /* of the last frame, by its serialised bytes */
+  chaski__topic_memo *topic;                 /* of the last frame, by its serialised bytes; NULL: none came yet */
 };
 
 typedef struct chaski__ping {
@@ -140,6 +140,7 @@ struct chaski_edge {
   bool taker;       /* takes every topic: a root, a relay, or a peer that does not tell (Python) */
   bool choked;      /* the queue passed its high mark and has not fallen to the low one */
   bool told_choked; /* what the embedder was last told of it */
+  bool own_agent;   /* the peer's agent is CHASKI_AGENT */
   bool known;       /* the peer's id (or, without one, its name and address) is set */
   uint16_t port, dial_port;
   int protocol, reason;

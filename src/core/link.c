@@ -34,6 +34,7 @@ void chaski__link_free(chaski__link *link) {
   chaski__loop_clean(link);
   chaski_frame_decoder_free(&link->decoder);
   chaski__outbox_free(&link->out, &link->loop->arena);
+  chaski__free(link->topic);
   if (edge->link == link) edge->link = NULL;
   link->loop->closing -= link->closing;
   chaski__free(link);

@@ -6,15 +6,14 @@
 #include <string.h>
 
 void chaski__outbox_init(chaski__outbox *o) {
-  *o = (chaski__outbox){.cap = CHASKI_OUTBOX_INLINE};
-  o->spans = o->small;
+  *o = (chaski__outbox){0};
 }
 
 /* Back to an empty box that holds nothing: an idle edge costs no buffer. */
 static void rewind_box(chaski__outbox *o, chaski__arena *a) {
   for (uint32_t i = 0; i < o->count; i++) chaski__block_release(a, o->spans[o->head + i].block);
   if (o->tail) chaski__block_release(a, o->tail);
-  if (o->spans != o->small) chaski__free(o->spans);
+  chaski__free(o->spans);
   chaski__outbox_init(o);
 }
 
@@ -24,15 +23,14 @@ void chaski__outbox_free(chaski__outbox *o, chaski__arena *a) {
 
 static bool make_room(chaski__outbox *o) {
   if (o->head + o->count < o->cap) return true;
-  if (o->head > o->cap / 2) { /* slide down */
+  if (o->cap && o->head > o->cap / 2) { /* slide down */
     memmove(o->spans, o->spans + o->head, o->count * sizeof *o->spans);
     o->head = 0;
     return true;
   }
-  uint32_t cap = o->cap * 2;
-  chaski__span *spans = chaski__realloc(o->spans == o->small ? NULL : o->spans, cap * sizeof *spans);
+  uint32_t cap = o->cap ? o->cap * 2 : CHASKI_OUTBOX_FIRST;
+  chaski__span *spans = chaski__realloc(o->spans, cap * sizeof *spans);
   if (!spans) return false;
-  if (o->spans == o->small) memcpy(spans, o->small, sizeof o->small);
   o->spans = spans;
   o->cap = cap;
   return true;
@@ -246,7 +244,6 @@ bool chaski__outbox_sieve(const chaski__outbox *from, chaski__outbox *to, chaski
 void chaski__outbox_replace(chaski__outbox *o, chaski__arena *a, chaski__outbox *by) {
   rewind_box(o, a);
   *o = *by;
-  if (by->spans == by->small) o->spans = o->small;
   chaski__outbox_init(by);
   if (!o->bytes) rewind_box(o, a);
 }

@@ -7,21 +7,20 @@
 #include "block.h"
 #include "slice.h"
 
-#define CHASKI_OUTBOX_INLINE 1 /* spans without an allocation: an edge that keeps up mostly needs no more */
+#define CHASKI_OUTBOX_FIRST 4 /* spans an empty box makes room for: an edge that keeps up needs one or two */
 #define CHASKI_OUTBOX_SHARED                                                                                           \
   32 /* spans into shared blocks; beyond, small frames are copied so that a slow edge does not pin                     \
         a whole block for each */
 #define CHASKI_OUTBOX_COPY (CHASKI_BLOCK_SIZE / 2) /* bytes: what counts as small; larger ones have their own block */
 
 typedef struct chaski__outbox {
-  chaski__span *spans; /* spans[head .. head + count) */
+  chaski__span *spans; /* spans[head .. head + count); NULL while it is empty */
   uint32_t head, count, cap;
   size_t bytes;        /* all of them */
   size_t borrowed;     /* of these, at the front, the transport's */
   uint64_t frames;     /* frames not wholly gone */
   size_t front_rest;   /* bytes of the front frame still here when a part of it has gone; 0 at a frame's start */
   chaski__block *tail; /* private block that small frames are copied to; referenced */
-  chaski__span small[CHASKI_OUTBOX_INLINE];
 } chaski__outbox;
 
 void chaski__outbox_init(chaski__outbox *o);

@@ -44,7 +44,9 @@ static void receive_protocol(chaski__link *link, const protocol_command *c, cons
 /* --- topics ------------------------------------------------------------------------------------------------- */
 /* The entry of the frame's topic, NULL if nobody here knows it. */
 static chaski__topic *topic_of(chaski__link *link, const chaski_frame *frame, const chaski_message *m) {
-  return chaski__topic_recall(&link->node->topics, &link->topic, frame->topic, m->topic);
+  if (!link->topic && !(link->topic = chaski__calloc(1, sizeof *link->topic)))
+    return chaski__topic_find(&link->node->topics, m->topic);
+  return chaski__topic_recall(&link->node->topics, link->topic, frame->topic, m->topic);
 }
 
 /* --- delivery ----------------------------------------------------------------------------------------------- */
