@@ -101,6 +101,7 @@ function subscription:remove() end
 ---@field paired boolean it has a subscription, and every one is paired
 ---@field subscriptions string[] sorted
 ---@field edges chaski.edge[] live, in the order they became so
+---@field edge_count integer how many these are, without an object for each
 ---@field message_propagation boolean
 ---@field messages_pool chaski.messages_pool
 ---@field max_connections integer

@@ -81,7 +81,7 @@ function fields.status(node)
     paired = paired_map(node),
     serving = node.running,
     reconnecting = next(state.redialling) ~= nil,
-    edges = #node.edges,
+    edges = node.edge_count,
     counters = node.ledger,
     limits = node.limits,
     tls = secure.status(node),

@@ -222,7 +222,7 @@ function methods:request_ssl_certificate(text, given)
     error(("%s: expected an enrolment string, got %s"):format(where, options.describe(text)), 2)
   end
   given = options.check(where, schema, given)
-  if #self.edges > 0 then return nil, core.new_error("live", where .. ": the node has edges; close them first") end
+  if self.edge_count > 0 then return nil, core.new_error("live", where .. ": the node has edges; close them first") end
   if core.node_state(self).changing then return nil, core.new_error("busy", where .. ": it is under way already") end
   local task = core.spawn(change, self, text, given.timeout) -- none of the node's own tasks, which end when it stops
   local joined, ok, err = task:join()

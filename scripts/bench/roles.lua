@@ -59,7 +59,7 @@ local function new_node(o, name, more)
 end
 
 local function wait_for_edges(node, count)
-  while #node.edges < count do
+  while node.edge_count < count do
     chaski.sleep(0.005)
   end
 end
@@ -342,7 +342,7 @@ function roles.hub(o)
   ready(node)
   wait_for_edges(node, 10)
   chaski.sleep(0.2)
-  local before, base = resident_kib(), #node.edges
+  local before, base = resident_kib(), node.edge_count
   tell("counted", { base = base })
   wait_for_edges(node, count)
   chaski.sleep(0.5)

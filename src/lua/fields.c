@@ -43,6 +43,12 @@ static int get_edges(lua_State *L) { /* live, in the order they became so */
   return 1;
 }
 
+static int get_edge_count(lua_State *L) {
+  const chaski_lua_node *n = chaski__check_node(L, 1);
+  lua_pushinteger(L, n->core ? (lua_Integer)chaski_node_edge_count(n->core) : 0);
+  return 1;
+}
+
 static void add_topic(void *ctx, chaski_slice topic) {
   lua_State *L = ctx;
   lua_pushlstring(L, (const char *)topic.ptr, topic.len);
@@ -124,7 +130,8 @@ static int get_limits(lua_State *L) {
 #define FIELD(field)                                                                                                   \
   { #field, get_##field }
 const luaL_Reg chaski__node_fields[] = {
-    FIELD(name),  FIELD(id),     FIELD(ip),      FIELD(port),          FIELD(root),
-    FIELD(ttl),   FIELD(origin), FIELD(running), FIELD(address),       FIELD(message_propagation),
-    FIELD(edges), FIELD(ledger), FIELD(limits),  FIELD(subscriptions), {NULL, NULL},
+    FIELD(name),  FIELD(id),         FIELD(ip),      FIELD(port),    FIELD(root),
+    FIELD(ttl),   FIELD(origin),     FIELD(running), FIELD(address), FIELD(message_propagation),
+    FIELD(edges), FIELD(edge_count), FIELD(ledger),  FIELD(limits),  FIELD(subscriptions),
+    {NULL, NULL},
 };

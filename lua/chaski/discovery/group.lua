@@ -73,7 +73,7 @@ local function search_again(node, topic)
   local state = core.node_state(node)
   local way, visit = state.ways[topic], nil
   if way and not node:is_connected_to(way.address) then visit = node:connect(way.address) end
-  if #node.edges == 0 or state.discovery.searches[topic] then return end
+  if node.edge_count == 0 or state.discovery.searches[topic] then return end
   do
     local _ <close> = M.search(node, topic, { on_pair = "none", edges = node.edges, again = true })
     core.sleep(SEARCH_TIMEOUT)
