@@ -1,4 +1,4 @@
--- exchange.lua: what neighbours tell each other for healing: the command `heal` { kind, edges, peers, urgent, accepted }
+-- exchange.lua: what neighbours tell each other for healing: the command `heal` { kind, edges, peers, and more },
 -- only between peers of our kind. kind "shuffle": entries for entries, the answer is "peers"; "join": the sender has
 -- dialled in a repair and wants to stay, the answer is "joined". peers: a list of { name, ip, port, age }, age in
 -- seconds since somebody had an edge to that node. And "walk": who shuffles is told of at random over `ttl` hops, as
