@@ -72,6 +72,7 @@ local reserved = {
   request_udp = true,
   response_udp = true,
   leader = true,
+  heal = true,
   revocations = true,
   ack = true,
 }

@@ -32,6 +32,7 @@
 ---@field inbox_overflow chaski.inbox_overflow? default of subscriptions; "drop_new"
 ---@field limits table<string, number>? seconds, bytes and counts: see the status for their names
 ---@field discovery chaski.discovery.policy|string|nil a policy, or the module that is one
+---@field heal chaski.heal.policy|string|boolean|nil make new edges when some are lost for good; true: the default policy, as "chaski.heal.passive"; default false
 ---@field status_extra (fun(node: chaski.node): table)? pairs added to every status
 ---@field introspect boolean? serve "chaski.edges": who it is, its edges and counters, to whoever asks; default false
 ---@field tls chaski.tls.context? both of the next two: with them all edges are of mutual TLS, and there are no datagrams
@@ -51,6 +52,45 @@
 ---@field goodbye boolean? also after a peer that has stopped in good order: it may come back; default false
 
 ---@alias chaski.reconnect_policy fun(node: chaski.node, edge: chaski.edge, attempt: integer, last: number?): number?
+
+--- Healing: neighbours tell each other of peers, and a node that has lost edges dials some of those. A name of a module,
+--- or the table; what is left out is as in the default policy.
+---@class chaski.heal.policy
+---@field active integer? edges a repair ends with, at most max_connections; default 5
+---@field passive integer? peers beside the edges that are known, 1..30; default 30
+---@field share integer? of these told by one peer, 1..30; default 15
+---@field network integer? of these in one /24 (IPv6: /48) off loopback, 1..30; default 3: more for a mesh within one
+---@field period number? s between exchanges with a neighbour; default 10
+---@field patience number? s with too few edges before a repair: who reconnects has so long; default 3
+---@field probe number? s between dials of a peer nobody has heard of for long; default 30
+---@field floor chaski.heal.floor? edges below which it repairs; default: as many as it had, at most `active`
+---@field choose chaski.heal.choose? whom to dial of those that may be dialled now, nil: nobody; default: any
+---@field accept chaski.heal.accept? may a peer that has dialled in a repair stay? default: up to max_connections edges, three more when it is urgent; a root takes all
+
+---@alias chaski.heal.floor fun(node: chaski.node, had: integer, active: integer): integer
+---@alias chaski.heal.choose fun(node: chaski.node, candidates: chaski.heal.entry[]): chaski.heal.entry?
+---@alias chaski.heal.accept fun(node: chaski.node, join: chaski.heal.join, edge: chaski.edge): boolean
+
+---@class chaski.heal.entry A peer of the passive list.
+---@field name string
+---@field ip string numeric
+---@field port integer
+---@field heard number s, of chaski.now(): when somebody had an edge to it
+---@field failed integer dials in vain in a row
+
+---@class chaski.heal.join What a peer that has dialled in a repair says of itself.
+---@field urgent boolean it has few edges, or comes from what may be another part of the network
+---@field edges integer it has
+
+---@class chaski.heal.status The field `heal` of a node's status.
+---@field passive integer peers known beside its edges
+---@field faded integer of these: not heard of for 300 s, or dialled in vain
+---@field floor integer edges below which it repairs
+---@field dials integer
+---@field repaired integer of these: an edge that stayed
+---@field refused integer peers in a repair that were not taken
+---@field ignored integer messages and entries of peers that were not as they should be, or too many
+
 ---@alias chaski.handler fun(message: chaski.message, edge: chaski.edge)
 
 ---@class chaski.subscribe_options

@@ -3,6 +3,7 @@
 local core = require "chaski.core"
 local options = require "chaski.options"
 local discovery = require "chaski.discovery"
+local heal = require "chaski.heal"
 local introspect = require "chaski.introspect"
 local reconnect = require "chaski.reconnect"
 local secure = require "chaski.secure"
@@ -85,6 +86,7 @@ function fields.status(node)
     counters = node.ledger,
     limits = node.limits,
     tls = secure.status(node),
+    heal = heal.status(node),
   }
   return add_extra(answer, state.options.status_extra, node)
 end
@@ -107,6 +109,7 @@ local function new(given)
   if checked.reconnections > 0 then reconnect.install(node, checked.reconnect) end
   if checked.introspect then introspect.install(node) end
   discovery.install(node, checked.discovery)
+  heal.install(node, checked.heal)
   if #checked.subscriptions > 0 then
     ok, err = node:subscribe(checked.subscriptions)
     if not ok then return nil, err end

@@ -314,6 +314,7 @@ M.node = {
   { name = "status_extra", kind = M.func },
   { name = "introspect", kind = M.boolean, default = false },
   { name = "discovery", kind = M.either(M.table, M.text(1, 256)), default = "chaski.discovery.walk" },
+  { name = "heal", kind = M.either(M.boolean, M.either(M.table, M.text(1, 256))), default = false },
 }
 
 local context = {

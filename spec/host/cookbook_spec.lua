@@ -170,6 +170,12 @@ it_async("policy: nodes pair within their site, and every run is the same", func
   assert.equal(out, run "policy.lua")
 end)
 
+it_async("heal: whoever is left is heard by all others after the repair", function()
+  local before, after = run("heal.lua"):match "by (%d+) of the others\n.*by (%d+) of the others\n$"
+  assert.is_true(tonumber(before) < 9)
+  assert.equal("9", after)
+end)
+
 it_async("experiment: a row and a picture for each shape", function()
   local pictures = folder()
   local out = run("experiment.lua", pictures, "12")

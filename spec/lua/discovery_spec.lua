@@ -912,7 +912,7 @@ describe("a hostile discovery", function()
 
   it("may only name addresses that a node may dial", function()
     local function dialled(own, ip, port)
-      return guard.address({ ip = own }, { origin_ip = ip, origin_port = port or 2000 })
+      return guard.address({ ip = own }, ip, port or 2000)
     end
     local public, loopback = "192.0.2.1", "127.0.0.1"
     assert.equal("192.0.2.7:2000", dialled(public, "192.0.2.7"))

@@ -1,5 +1,5 @@
--- guard.lua: what a discovery may make this node do (RELIABILITY T13, T14): a request names an address of the sender's
--- choice, so dials are few, bounded, and not to everywhere.
+-- guard.lua: what a peer may make this node do (RELIABILITY T13, T14): a request of a discovery, or an entry told for
+-- healing, names an address of the sender's choice, so dials are few, bounded, and not to everywhere.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local limiter = require "chaski.limiter"
@@ -8,10 +8,10 @@ local SEEN_MAX = 4096 -- requests remembered
 local SEEN_SECONDS = 60
 local SEEN_SECONDS_ANONYMOUS = 0.4 -- without an id: the original repeats after 0.5 s
 local REQUESTS_BURST = 4 -- times the limit discovery_rate
-local DIALS_RATE, DIALS_BURST = 2, 8 -- a second, for all requests
+local DIALS_RATE, DIALS_BURST = 2, 8 -- a second, for all requests and all healing
 local DIALS_MAX = 8 -- at once
 local ASKS_RATE, ASKS_BURST = 20, 40 -- origins asked for their status, a second
-local FAILED_SECONDS = 60 -- an address that could not be dialled is left alone
+local FAILED_SECONDS = 60 -- an address that was dialled in vain is left alone
 local SILENT_SECONDS = 10 -- one that did not answer: a datagram is lost more easily
 
 local M = {}
@@ -59,11 +59,13 @@ local function in_range(ip, pattern)
   return ip:lower():find(pattern) ~= nil
 end
 
---- The origin's address if this node may dial it.
-function M.address(node, request)
-  local ip = request.origin_ip
-  local text = (ip:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(ip, request.origin_port)
-  if request.origin_port < 1024 or not core.numeric(ip) then return nil end
+--- "ip:port", told by somebody else, if this node may dial it.
+---@param ip string
+---@param port integer
+---@return string?
+function M.address(node, ip, port)
+  local text = (ip:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(ip, port)
+  if port < 1024 or not core.numeric(ip) then return nil end
   for _, pattern in ipairs(never) do
     if in_range(ip, pattern) then return nil end
   end
@@ -76,6 +78,11 @@ end
 local function left_alone(discovery, address)
   local till = discovery.failed[address]
   return till ~= nil and core.now() < till
+end
+
+--- Was it dialled in vain, or has it not answered, a short time ago?
+function M.left_alone(node, address)
+  return left_alone(core.node_state(node).discovery, address)
 end
 
 local function leave_alone(discovery, address, seconds)
@@ -115,9 +122,10 @@ function M.dialling(node)
   })
 end
 
-function M.dialled(node, address, reached)
+--- A dial is over. One that was in vain is not tried again for a while.
+function M.dialled(node, address, worth_it)
   local discovery = core.node_state(node).discovery
-  if reached then
+  if worth_it then
     discovery.failed[address] = nil
   else
     leave_alone(discovery, address, FAILED_SECONDS)

@@ -237,7 +237,7 @@ end
 
 --- Dial an origin we have no edge to, if it is worth a dial: asked first, as the request may name anybody.
 local function dial_back(node, request)
-  local address = guard.address(node, request)
+  local address = guard.address(node, request.origin_ip, request.origin_port)
   if not address or not guard.may_ask(node, address) then return end
   local wanted = still_wanted(node, request, request.origin_ip, request.origin_port)
   if wanted == nil then return guard.silent(node, address) end

@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local options = require "chaski.options"
+local policies = require "chaski.policy"
 local walk = require "chaski.discovery.walk"
 
 local names = { "choose", "accept", "forward", "on_pair" }
@@ -11,20 +12,9 @@ local seconds = options.seconds(0.1, 1e9)
 
 local M = {}
 
-local function load_module(name)
-  local found, module = pcall(require, name)
-  if not found then
-    local why = tostring(module):match "^[^\n]*" -- what follows are the places that were searched
-    options.raise(("chaski.node: option 'discovery': %s"):format(why:gsub(":$", "")))
-  elseif type(module) ~= "table" then
-    options.raise(("chaski.node: option 'discovery': the module '%s' is no table"):format(name))
-  end
-  return module
-end
-
 --- The policy a node was given: a table, or the name of a module that is one. Raises when it is none.
 function M.resolve(policy)
-  if type(policy) == "string" then policy = load_module(policy) end
+  policy = policies.load("discovery", policy)
   for _, name in ipairs(names) do
     local fn = policy[name]
     if fn ~= nil and type(fn) ~= "function" then
@@ -36,21 +26,11 @@ function M.resolve(policy)
   return policy
 end
 
-local function is_cancel(err)
-  return type(err) == "table" and err.code == "cancelled"
-end
-
 --- What the policy says; nil when it raises.
 function M.ask(node, name, ...)
   local fn = core.node_state(node).discovery.policy[name] or walk[name]
   if not fn then return nil end
-  local ok, answer = xpcall(fn, function(err)
-    if not is_cancel(err) then core.report_error(err, "discovery policy: " .. name) end
-    return err
-  end, node, ...)
-  if ok then return answer end
-  if is_cancel(answer) then error(answer, 0) end
-  return nil
+  return policies.ask("discovery policy: " .. name, fn, node, ...)
 end
 
 function M.is_edge(value)
