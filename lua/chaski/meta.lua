@@ -471,6 +471,13 @@ function timestamp:seconds() end
 ---@field sort_keys boolean? the same value has the same bytes
 ---@field size integer? bytes of the result
 
+---@class chaski.handler_limits For how long a handler may run without waiting, in seconds; 0: never.
+---@field warn number? default 0.1: log where it is
+---@field limit number? default 1: raise an error in it
+---@field abort number? default 0: end the process with exit code 70, as a C function runs that cannot be stopped
+---@field warned integer? returned: how many were told of
+---@field stopped integer? returned: how many were stopped
+
 ---@class chaski
 ---@field version string
 ---@field null userdata nil in an array
@@ -484,6 +491,8 @@ function timestamp:seconds() end
 ---@field ext fun(type: integer, bytes: string): chaski.ext
 ---@field spawn fun(fn: function, ...: any): chaski.task runs at once until it first waits
 ---@field sleep fun(seconds: number)
+---@field memory_limit fun(bytes: integer?): integer?, integer|chaski.error limit of Lua's memory and what is used, bytes; 0: none; default 256 MiB; only in chaski-lua
+---@field handler_limits fun(limits: chaski.handler_limits?): chaski.handler_limits?, chaski.error? only in chaski-lua
 ---@field run fun(main: function, ...: any): any ... in a stock lua5.4: main as a task, and the loop until it is over
 ---@field random (fun(): number)|(fun(low: integer, high: integer?): integer) as math.random; repeats in a simulation
 ---@field uuid fun(): string a random one
