@@ -198,20 +198,21 @@ static int tell_end(lua_State *L) {
   return 0;
 }
 
-static void clean(chaski_task *t, int status) {
+/* What the coroutine held is free; the error is on its stack. A __close that runs now is no task: it must not wait. */
+static void unwind(chaski_task *t) {
   chaski_runtime *rt = t->rt;
   chaski_task *current = rt->current;
-  if (status == LUA_OK) {
-    lua_settop(t->co, 0);
-    return;
-  }
   chaski_entry entry;
   t->failed = true;
-  rt->current = NULL; /* a __close that runs now is no task: it must not wait */
+  rt->current = NULL;
   chaski__entry_push(rt, &entry, t->co, t);
   lua_resetthread(t->co);
   chaski__entry_pop(rt, &entry);
   rt->current = current;
+}
+
+static void clean(chaski_task *t, int status) {
+  if (status != LUA_OK) unwind(t);
   lua_settop(t->co, 0);
 }
 
@@ -219,6 +220,7 @@ static void finish(chaski_task *t, int status) {
   t->state = OVER;
   t->wait = 0;
   t->world->count--;
+  if (status == LUA_ERRMEM) unwind(t); /* or there is no memory to tell of it */
   if (status != LUA_OK || t->end.ended) {
     struct ending e = {t, status};
     chaski__enter(t->rt, tell_end, &e);
