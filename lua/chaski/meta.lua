@@ -46,7 +46,7 @@
 ---@alias chaski.inbox_overflow "drop_new"|"drop_old"|"disconnect"|"block"
 ---@class chaski.reconnect_options
 ---@field base number? s, the least delay; default 0.5
----@field cap number? s, the most; default 30
+---@field cap number? s, the most; default 30, but 8 while the edge is suspended
 ---@field policy chaski.reconnect_policy? instead of the default one
 ---@field goodbye boolean? also after a peer that has stopped in good order: it may come back; default false
 

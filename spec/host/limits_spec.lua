@@ -195,7 +195,11 @@ local function stops(name, body, pattern)
 end
 
 describe("a handler that never comes back", function()
-  stops("is stopped by an error that names the line", "while true do end", "error handler of do: [^\n]*%.lua:%d+: stopped")
+  stops(
+    "is stopped by an error that names the line",
+    "while true do end",
+    "error handler of do: [^\n]*%.lua:%d+: stopped"
+  )
   stops("is stopped though it catches errors", "while true do pcall(function() while true do end end) end", "stopped")
   stops(
     "is stopped though it makes coroutines",
@@ -330,7 +334,12 @@ describe("what is no handler", function()
 
   it_async("runs as long as it likes: a main chunk, before and after it has waited, and what it calls", function()
     local process = run(
-      busy .. "chaski.sleep(0.01) " .. busy .. "chaski.spawn(function() " .. busy .. "end):join() print 'through' finish()",
+      busy
+        .. "chaski.sleep(0.01) "
+        .. busy
+        .. "chaski.spawn(function() "
+        .. busy
+        .. "end):join() print 'through' finish()",
       args
     )
     assert.equal("", process.err)
@@ -379,7 +388,8 @@ end)
 
 describe("the options", function()
   it_async("know sizes and seconds", function()
-    local sizes = { ["4000000"] = 4000000, ["4096K"] = 4 << 20, ["1.5GiB"] = 3 << 29, ["64MB"] = 64 << 20, off = 0, ["0"] = 0 }
+    local sizes =
+      { ["4000000"] = 4000000, ["4096K"] = 4 << 20, ["1.5GiB"] = 3 << 29, ["64MB"] = 64 << 20, off = 0, ["0"] = 0 }
     for text, bytes in pairs(sizes) do
       local process = helper.run { "--memory-limit", text, "-e", "print((require'chaski'.memory_limit()))" }
       assert.equal(bytes .. "\n", process.out, text)
