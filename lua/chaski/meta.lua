@@ -491,8 +491,6 @@ function timestamp:seconds() end
 ---@field ext fun(type: integer, bytes: string): chaski.ext
 ---@field spawn fun(fn: function, ...: any): chaski.task runs at once until it first waits
 ---@field sleep fun(seconds: number)
----@field memory_limit fun(bytes: integer?): integer?, integer|chaski.error limit of Lua's memory and what is used, bytes; 0: none; default 256 MiB; only in chaski-lua
----@field handler_limits fun(limits: chaski.handler_limits?): chaski.handler_limits?, chaski.error? only in chaski-lua
 ---@field run fun(main: function, ...: any): any ... in a stock lua5.4: main as a task, and the loop until it is over
 ---@field random (fun(): number)|(fun(low: integer, high: integer?): integer) as math.random; repeats in a simulation
 ---@field uuid fun(): string a random one

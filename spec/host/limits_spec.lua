@@ -76,7 +76,8 @@ describe("a handler that takes all memory", function()
         print(("figures: limit %d KiB, used %d KiB then and %d KiB now, resident %d KiB then and %d KiB now"):format(
           limit // 1024, used // 1024, now // 1024, before, resident()))
         assert(now < used + 512 * 1024, now)
-        assert(resident() < before + 32 * 1024, resident())
+        local tool = os.getenv "CHASKI_SANITIZE" or os.getenv "CHASKI_VALGRIND" -- they keep what is freed
+        assert(tool or resident() < before + 32 * 1024, resident())
         for _, text in ipairs(failures) do assert(text == "not enough memory", text) end
         finish()
       ]],
