@@ -49,6 +49,7 @@ local function run(body, args, options)
   list[#list + 1] = helper.file(HEAD .. body)
   options = options or {}
   options.timeout = options.timeout or 25
+  options.env = { CHASKI_GC = false } -- with a collector that never rests, filling memory takes minutes
   return helper.run(list, options)
 end
 
