@@ -9,6 +9,8 @@ local nodes = require "spec.lua.nodes"
 local raw = require "spec.lua.raw"
 local uv = require "luv"
 
+-- Under these a process has other descriptors, other memory and another processor's time.
+local tool = os.getenv "CHASKI_SANITIZE" or os.getenv "CHASKI_VALGRIND"
 local full = os.getenv "CHASKI_FULL" ~= nil and helper.slowness == 1
 
 -- A member of a mesh: dials the addresses it is given, tells what happens to its edges, publishes what it is told to.
@@ -228,7 +230,7 @@ describe("a wall clock that jumps", function()
     test(function()
       local preload = library()
       if not preload then return pending "libfaketime is not installed (scripts/build --with-tests does it)" end
-      if helper.slowness > 1 then return pending "libfaketime and other preloaded libraries do not go together" end
+      if tool then return pending "libfaketime and other preloaded libraries do not go together" end
       local rc = helper.file("+0\n", "faketime")
       local limits = full and "nil" or "{ lease = 1, keep_alive_interval = 0.4 }"
       local env = {
@@ -282,7 +284,7 @@ describe("a node without a free file descriptor", function()
   it(
     "delivers on the edges it has, hardly computes, and lets others in within 2 s when there are some",
     test(function()
-      if helper.slowness > 1 then return pending "what it costs is measured without tools" end
+      if tool then return pending "what it costs is measured without tools" end
       local script = helper.file(MEMBER, "member.lua")
       local poor = helper.start(
         { "-c", 'ulimit -n 40 && exec "$0" "$@"', helper.program, script, "poor", "nil" },
@@ -420,7 +422,7 @@ describe("garbage from strangers", function()
       end
       assert.equal(ended, reached)
       assert.is_true(last.kib < first.kib + 512)
-      assert.is_true(last.rss < first.rss + 8 * 1024)
+      assert.is_true(tool or last.rss < first.rss + 8 * 1024)
     end, full and 900 or 60)
   )
 end)
