@@ -10,7 +10,7 @@ local raw = require "spec.lua.raw"
 local uv = require "luv"
 
 -- Under these a process has other descriptors, other memory and another processor's time.
-local tool = os.getenv "CHASKI_SANITIZE" or os.getenv "CHASKI_VALGRIND"
+local tool = (os.getenv "CHASKI_SANITIZE" or os.getenv "CHASKI_VALGRIND") ~= nil
 local full = os.getenv "CHASKI_FULL" ~= nil and helper.slowness == 1
 
 -- A member of a mesh: dials the addresses it is given, tells what happens to its edges, publishes what it is told to.
