@@ -7,6 +7,7 @@ require "chaski.messages"
 require "chaski.send"
 require "chaski.edges"
 
+local limits = require "chaski.limits"
 local ports = require "chaski.ports"
 local reconnect = require "chaski.reconnect"
 local task = require "chaski.task"
@@ -37,6 +38,8 @@ local chaski = {
   every = task.every,
   run = task.run,
 
+  memory_limit = limits.memory_limit,
+  handler_limits = limits.handler_limits,
   log = require "chaski.log",
   random = core.random,
   sim = require "chaski.sim",

@@ -47,7 +47,7 @@
 ---@alias chaski.inbox_overflow "drop_new"|"drop_old"|"disconnect"|"block"
 ---@class chaski.reconnect_options
 ---@field base number? s, the least delay; default 0.5
----@field cap number? s, the most; default 30
+---@field cap number? s, the most; default 30, but 8 while the edge is suspended
 ---@field policy chaski.reconnect_policy? instead of the default one
 ---@field goodbye boolean? also after a peer that has stopped in good order: it may come back; default false
 
@@ -511,6 +511,13 @@ function timestamp:seconds() end
 ---@class chaski.pack_options: chaski.unpack_options
 ---@field sort_keys boolean? the same value has the same bytes
 ---@field size integer? bytes of the result
+
+---@class chaski.handler_limits For how long a handler may run without waiting, in seconds; 0: never.
+---@field warn number? default 0.1: log where it is
+---@field limit number? default 1: raise an error in it
+---@field abort number? default 0: end the process with exit code 70, as a C function runs that cannot be stopped
+---@field warned integer? returned: how many were told of
+---@field stopped integer? returned: how many were stopped
 
 ---@class chaski
 ---@field version string

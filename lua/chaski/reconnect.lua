@@ -26,6 +26,10 @@ local worth_a_try = {
 -- Answers after which trying again is pointless.
 local final = { self = true, stopped = true, bad_address = true, invalid = true, forbidden = true, live = true }
 
+-- s at most between attempts while the edge can be resumed: it keeps messages for a peer that may be back any moment, a
+-- process that was stopped, say.
+local SUSPENDED_CAP = 8
+
 local jitter_schema = {
   { name = "base", kind = options.seconds(0.001, 3600), default = 0.5 },
   { name = "cap", kind = options.seconds(0.001, 86400), default = 30 },
@@ -42,10 +46,11 @@ local option_schema = {
 ---@param given { base: number?, cap: number? }? seconds
 function M.jitter(given)
   local figures = options.check("reconnect", jitter_schema, given)
-  return function(node, _, attempt, previous)
+  return function(node, edge, attempt, previous)
     if attempt > node.reconnections then return nil end
     local most = math.max(figures.base, (previous or figures.base) * 3)
-    return math.min(figures.cap, figures.base + core.random() * (most - figures.base))
+    local cap = edge and edge.suspended and math.min(figures.cap, SUSPENDED_CAP) or figures.cap
+    return math.min(cap, figures.base + core.random() * (most - figures.base))
   end
 end
 

@@ -372,6 +372,7 @@ end
 --- Run the chunk as a task of the generation; ended(ok, failure) when it is over, which may be at once.
 local function run(generation, chunk, ended)
   local task = core.spawn(function()
+    core.unlimited()
     ended(xpcall(chunk, describe, table.unpack(script.arguments, 1, script.arguments.n)))
   end)
   if task.status ~= "over" then table.insert(generation.tasks, task) end

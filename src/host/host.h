@@ -8,6 +8,29 @@
 
 #define HOST_NAME "chaski-lua"
 
+/* --- limits.c -------------------------------------------------------------------------------------------------------
+ */
+typedef struct host_limits {
+  size_t memory;                             /* bytes of the Lua state; SIZE_MAX: none */
+  double handler_warn, handler_limit, abort; /* seconds, 0: never */
+} host_limits;
+
+void host_limits_init(host_limits *l, bool with_env); /* the defaults, or what the environment says */
+/* What is wrong with the text of an option or variable (static), NULL: nothing. name: without the dashes. */
+const char *host_limits_read(host_limits *l, const char *name, const char *text);
+int host_open_limits(lua_State *L); /* the module chaski.host */
+
+/* --- watchdog.c: how long handlers run
+ * --------------------------------------------------------------------------- */
+void host_watchdog_start(chaski_runtime *rt, const host_limits *l);
+void host_watchdog_set(const host_limits *l);
+void host_watchdog_get(host_limits *l); /* all but memory */
+void host_watchdog_stop(void);
+uint64_t host_watchdog_warnings(void), host_watchdog_stopped(void); /* so far */
+
+/* --- coroutines.c: called protected: coroutine.resume and its like, such that the watchdog sees them */
+void host_open_coroutines(lua_State *L, chaski_runtime *rt);
+
 /* --- options.c -------------------------------------------------------------------------------------------------- */
 typedef struct host_options {
   char **argv;
@@ -19,6 +42,7 @@ typedef struct host_options {
   bool check;            /* --check: the script is not run but looked at */
   bool reload, watch;    /* --reload or --watch, --watch */
   const char *log_level; /* --log-level, NULL */
+  host_limits limits;    /* --memory-limit and the like */
 } host_options;
 
 /* True: go on with *o. False: *status is the exit code; all has been said. */
@@ -37,6 +61,8 @@ void host_open_require(lua_State *L);
  */
 lua_State *host_new_state(void); /* one a process; NULL: out of memory */
 void host_close_state(lua_State *L);
+size_t host_memory_limit(void), host_memory_used(void); /* bytes */
+void host_limit_memory(size_t bytes);
 
 /* --- script.c -------------------------------------------------------------------------------------------------------
  */

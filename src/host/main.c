@@ -55,10 +55,12 @@ static int set_up(lua_State *L) {
   preload(L, "luv", luaopen_luv);
   preload(L, "chaski.core", luaopen_chaski_core);
   preload(L, "chaski.terminal", host_open_dialogue);
+  preload(L, "chaski.host", host_open_limits);
   chaski_runtime *rt = chaski__runtime(L);
   if (o->ignore_env) chaski__set_log_level(rt, CHASKI_LOG_WARN);
   if (o->log_level) chaski__set_log_level(rt, (enum chaski_log_level)chaski__log_level(o->log_level));
   rt->running = 1; /* by us, until the end */
+  host_open_coroutines(L, rt);
   lua_pushlightuserdata(L, rt);
   return 1;
 }
@@ -82,6 +84,7 @@ static int come_down(chaski_runtime *rt, lua_State *L) {
   chaski__close_nodes(rt, NULL);
   chaski__close_channels(rt, NULL);
   host_dialogue_close();
+  host_watchdog_stop();
   uv_walk(&loop, close_handle, NULL);
   run_empty();
   host_close_state(L);
@@ -115,6 +118,7 @@ static int run(lua_State *L, const host_options *o) {
   host_script script = {.options = o};
   lua_pop(L, 1);
   host_signals_start(rt);
+  host_watchdog_start(rt, &o->limits);
   host_script_start(rt, &script);
   run_loop(rt, &script);
   int status = host_signals_stop(script.status), left = come_down(rt, L);
@@ -143,5 +147,6 @@ int main(int argc, char **argv) {
   if (rc != 0) return refuse("the event loop", uv_strerror(rc));
   lua_State *L = host_new_state();
   if (!L) return refuse("a Lua state", "not enough memory");
+  host_limit_memory(options.limits.memory);
   return run(L, &options);
 }

@@ -1,9 +1,11 @@
 /* memory.c: the memory of the Lua state. Messages are short-lived tables, strings and userdata of a few sizes; malloc
  * spends more on each than Lua does on most. Small blocks come from free lists by size, cut from slabs; larger ones are
- * malloc's. Slabs stay until the state is closed, so that the memory of a burst is used again but not given back.
- * SPDX-License-Identifier: MIT */
+ * malloc's. Slabs are kept for the next burst, until much less than they hold is in use: then those that are empty are
+ * given back. What Lua may have in all is limited: beyond it Lua collects its garbage and then raises an error where
+ * the memory was wanted. SPDX-License-Identifier: MIT */
 #include "host.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,18 +13,27 @@
 #define GRAIN 16       /* bytes: sizes are rounded up to it; any object of Lua is aligned by it */
 #define SMALL_MAX 1024 /* bytes: a message with its frame, a table of some fields */
 #define CLASSES (SMALL_MAX / GRAIN + 1)
-#define SLAB ((size_t)64 * 1024)
+#define SLAB ((size_t)64 * 1024)        /* and aligned by as much */
+#define KEPT ((size_t)16 * 1024 * 1024) /* bytes of slabs below which none is given back */
 
 typedef union block {
   union block *next;
   uint8_t bytes[GRAIN];
 } block;
 
+typedef struct slab { /* one grain, then blocks */
+  struct slab *next;
+  size_t idle; /* bytes on the free lists; counted only to give slabs back */
+} slab;
+
 static struct {
   block *free[CLASSES]; /* by size in grains */
-  block *slabs;
-  uint8_t *at, *end; /* of the newest slab: not yet handed out */
-} memory;
+  slab *slabs;          /* the newest first */
+  uint8_t *at, *end;    /* of the newest slab: not yet handed out */
+  size_t slab_bytes;
+  size_t used, limit; /* bytes, as Lua counts them */
+  size_t trim_below;  /* give slabs back when less is used */
+} memory = {.limit = SIZE_MAX};
 
 #ifdef __SANITIZE_ADDRESS__ /* whose malloc finds what these lists would hide */
 static const bool pooled = false;
@@ -38,13 +49,25 @@ static bool is_small(size_t size) {
   return pooled && size <= SMALL_MAX;
 }
 
+static void give(void *p, size_t size) {
+  block *b = p;
+  size_t class = class_of(size);
+  b->next = memory.free[class];
+  memory.free[class] = b;
+}
+
+/* What was left of the slab before is one block more. */
 static bool new_slab(void) {
-  block *slab = malloc(SLAB);
-  if (!slab) return false;
-  slab->next = memory.slabs;
-  memory.slabs = slab;
-  memory.at = slab->bytes + GRAIN;
-  memory.end = slab->bytes + SLAB;
+  slab *s = aligned_alloc(SLAB, SLAB);
+  if (!s) return false;
+  if (memory.at < memory.end) give(memory.at, (size_t)(memory.end - memory.at));
+  s->next = memory.slabs;
+  memory.slabs = s;
+  memory.at = (uint8_t *)s + GRAIN;
+  memory.end = (uint8_t *)s + SLAB;
+  memory.slab_bytes += SLAB;
+  if (memory.slab_bytes > KEPT)
+    memory.trim_below = memory.used < memory.slab_bytes / 2 ? memory.used / 2 : memory.slab_bytes / 4;
   return true;
 }
 
@@ -59,13 +82,6 @@ static void *take(size_t size) {
   b = (block *)(void *)memory.at;
   memory.at += class * GRAIN;
   return b;
-}
-
-static void give(void *p, size_t size) {
-  block *b = p;
-  size_t class = class_of(size);
-  b->next = memory.free[class];
-  memory.free[class] = b;
 }
 
 static void *fresh(size_t size) {
@@ -89,13 +105,86 @@ static void *resize(void *p, size_t from, size_t to) {
   return moved;
 }
 
+/* --- giving back
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static slab *slab_of(const block *b) {
+  return (slab *)((uintptr_t)b & ~(uintptr_t)(SLAB - 1));
+}
+
+static bool is_empty(const slab *s) {
+  return s->idle == SLAB - GRAIN && s != memory.slabs;
+}
+
+static void count_idle(void) {
+  for (slab *s = memory.slabs; s; s = s->next) s->idle = 0;
+  for (size_t class = 1; class < CLASSES; class ++)
+    for (const block *b = memory.free[class]; b; b = b->next) slab_of(b)->idle += class * GRAIN;
+}
+
+static void unlist_empty(size_t class) {
+  block **at = &memory.free[class];
+  while (*at) {
+    if (is_empty(slab_of(*at)))
+      *at = (*at)->next;
+    else
+      at = &(*at)->next;
+  }
+}
+
+static void free_empty(void) {
+  for (slab **at = &memory.slabs; *at;) {
+    slab *s = *at;
+    if (!is_empty(s)) {
+      at = &s->next;
+      continue;
+    }
+    *at = s->next;
+    memory.slab_bytes -= SLAB;
+    free(s);
+  }
+}
+
+/* Takes as long as there are free blocks, so it comes again only when half of what is left has become free. */
+static void trim(void) {
+  count_idle();
+  for (size_t class = 1; class < CLASSES; class ++) unlist_empty(class);
+  free_empty();
+  malloc_trim(0);
+  memory.trim_below = memory.slab_bytes > KEPT ? memory.used / 2 : 0;
+}
+
+/* --- the allocator ---------------------------------------------------------------------------------------------------
+ */
+
 /* lua_Alloc. Without p, `from` is a kind of object and no size. */
 static void *allocate(void *ud, void *p, size_t from, size_t to) {
   (void)ud;
-  if (!p) return to ? fresh(to) : NULL;
-  if (to) return resize(p, from, to);
-  if (from) drop(p, from);
-  return NULL;
+  if (!p) from = 0;
+  if (to > from && memory.used + (to - from) > memory.limit) return NULL;
+  if (to) {
+    p = p ? resize(p, from, to) : fresh(to);
+    if (!p) return NULL;
+  } else if (p) {
+    drop(p, from);
+    p = NULL;
+  }
+  memory.used += to - from;
+  if (memory.used < memory.trim_below) trim();
+  return p;
+}
+
+size_t host_memory_limit(void) {
+  return memory.limit;
+}
+
+void host_limit_memory(size_t bytes) {
+  memory.limit = bytes;
+}
+
+size_t host_memory_used(void) {
+  return memory.used;
 }
 
 /* --- what luaL_newstate adds to a state -----------------------------------------------------------------------------
@@ -128,10 +217,12 @@ lua_State *host_new_state(void) {
 }
 
 void host_close_state(lua_State *L) {
+  memory.limit = SIZE_MAX;
+  memory.trim_below = 0;
   lua_close(L);
   while (memory.slabs) {
-    block *slab = memory.slabs;
-    memory.slabs = slab->next;
-    free(slab);
+    slab *s = memory.slabs;
+    memory.slabs = s->next;
+    free(s);
   }
 }

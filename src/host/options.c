@@ -19,6 +19,10 @@ static const char usage[] =
     "  -E                 ignore environment variables\n"
     "  -W                 turn warnings on\n"
     "  --log-level LEVEL  error, warn (the default), info, debug or trace\n"
+    "  --memory-limit SIZE    Lua's memory: bytes, or 64K, 256M (the default), 2G; 0: no limit\n"
+    "  --handler-warn SECONDS   log where a handler is that runs for so long without waiting; 0.1; 0: never\n"
+    "  --handler-limit SECONDS  stop it by an error; 1; 0: never\n"
+    "  --handler-abort SECONDS  end the process, as it cannot be stopped; 0 (the default): never\n"
     "  --check            check 'script' without listening: syntax, options, ports, and a run on a virtual network\n"
     "  --reload           run 'script' again at SIGHUP: nodes of the same name and their edges stay\n"
     "  --watch            the same, and when its file changes\n"
@@ -26,11 +30,13 @@ static const char usage[] =
     "  --version          show version information and end\n"
     "  --                 stop handling options\n"
     "  -                  stop handling options and execute stdin\n"
-    "Environment: LUA_INIT_5_4, LUA_INIT (a statement, or @file), LUA_PATH, LUA_CPATH, CHASKI_LOG (a level).\n"
+    "Environment: LUA_INIT_5_4, LUA_INIT (a statement, or @file), LUA_PATH, LUA_CPATH, CHASKI_LOG (a level),\n"
+    "  CHASKI_MEMORY_LIMIT, CHASKI_HANDLER_WARN, CHASKI_HANDLER_LIMIT, CHASKI_HANDLER_ABORT (as the options).\n"
     "All options and the script run as one task, which may wait. After it the loop runs on as long as a node, a timer\n"
     "or another task is active. SIGINT and SIGTERM shut down in good order within 5 seconds; a second one ends at "
     "once.\n"
-    "Exit code: 0, 1 after an error, what os.exit was given; 0 after an orderly shutdown, 128 + signal otherwise.\n";
+    "Exit code: 0, 1 after an error, what os.exit was given; 0 after an orderly shutdown, 128 + signal otherwise; 70\n"
+    "after --handler-abort.\n";
 
 void host_print_version(void) {
   printf(HOST_NAME " " CHASKI_VERSION "  " LUA_COPYRIGHT "  libuv %s\n", uv_version_string());
@@ -47,16 +53,37 @@ static bool refuse(const char *arg, const char *why, int *status) {
   return end(EXIT_FAILURE, status);
 }
 
-static bool log_level(host_options *o, const char *arg, const char *value, int *status) {
-  if (!value) return refuse(arg, "needs argument", status);
+/* The options that have an argument. */
+static const char *const valued[] = {"--log-level",     "--memory-limit",  "--handler-warn",
+                                     "--handler-limit", "--handler-abort", NULL};
+
+/* Which of them it is, alone or with = and its argument: *value, NULL when that is the next word. */
+static const char *find_valued(const char *arg, const char **value) {
+  for (const char *const *name = valued; *name; name++) {
+    size_t len = strlen(*name);
+    if (strncmp(arg, *name, len) != 0 || (arg[len] != '\0' && arg[len] != '=')) continue;
+    *value = arg[len] ? arg + len + 1 : NULL;
+    return *name;
+  }
+  return NULL;
+}
+
+static bool log_level(host_options *o, const char *value, int *status) {
   if (chaski__log_level(value) < 0) return refuse(value, "is no log level", status);
   o->log_level = value;
   return true;
 }
 
+static bool valued_option(host_options *o, int *i, const char *name, const char *value, int *status) {
+  if (!value) value = o->argv[++*i];
+  if (!value) return refuse(name, "needs argument", status);
+  if (name == valued[0]) return log_level(o, value, status);
+  const char *why = host_limits_read(&o->limits, name + 2, value);
+  return why ? refuse(value, why, status) : true;
+}
+
 static bool long_option(host_options *o, int *i, int *status) {
-  static const char level[] = "--log-level";
-  const char *arg = o->argv[*i];
+  const char *arg = o->argv[*i], *value = NULL, *name = find_valued(arg, &value);
   if (strcmp(arg, "--help") == 0) {
     fputs(usage, stdout);
     return end(EXIT_SUCCESS, status);
@@ -68,9 +95,7 @@ static bool long_option(host_options *o, int *i, int *status) {
   if (strcmp(arg, "--check") == 0) return o->check = true;
   if (strcmp(arg, "--reload") == 0) return o->reload = true;
   if (strcmp(arg, "--watch") == 0) return o->reload = o->watch = true;
-  if (strcmp(arg, level) == 0) return log_level(o, arg, o->argv[++*i], status);
-  if (strncmp(arg, level, sizeof level - 1) == 0 && arg[sizeof level - 1] == '=')
-    return log_level(o, arg, arg + sizeof level, status);
+  if (name) return valued_option(o, i, name, value, status);
   return refuse(arg, "is an unrecognized option", status);
 }
 
@@ -91,8 +116,9 @@ static bool letter(host_options *o, const char *arg, int *status) {
   return true;
 }
 
-bool host_options_read(int argc, char **argv, host_options *o, int *status) {
+static bool read_words(int argc, char **argv, bool with_env, host_options *o, int *status) {
   *o = (host_options){.argv = argv, .argc = argc};
+  host_limits_init(&o->limits, with_env);
   int i = 1;
   for (; argv[i]; i++) {
     const char *arg = argv[i];
@@ -117,11 +143,17 @@ bool host_options_read(int argc, char **argv, host_options *o, int *status) {
   return true;
 }
 
+/* Twice, as what an option says counts more than the environment, and -E may stand last. */
+bool host_options_read(int argc, char **argv, host_options *o, int *status) {
+  if (!read_words(argc, argv, false, o, status)) return false;
+  return o->ignore_env || read_words(argc, argv, true, o, status);
+}
+
 char host_options_next(const host_options *o, int *at, const char **arg) {
   while (*at < o->script) {
-    const char *word = o->argv[(*at)++];
+    const char *word = o->argv[(*at)++], *value = NULL;
     char kind = word[0] == '-' ? word[1] : '\0';
-    if (strcmp(word, "--log-level") == 0) ++*at;
+    if (find_valued(word, &value) && !value) ++*at;
     if (kind == 'W') return kind;
     if (kind != 'e' && kind != 'l') continue;
     *arg = word[2] ? word + 2 : o->argv[(*at)++];

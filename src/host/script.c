@@ -230,6 +230,7 @@ void host_script_start(chaski_runtime *rt, host_script *s) {
   lua_pushlightuserdata(rt->L, s);
   s->task = chaski__task_prepare(rt, rt->L, 1, "main chunk", &end, NULL);
   if (s->task) {
+    chaski__task_unlimit(s->task);
     chaski__task_start(s->task);
     return;
   }

@@ -1,7 +1,7 @@
 /* door.c: the one door into Lua from the core and from libuv, and what happens to the errors that come to it. See
  * runtime.h. SPDX-License-Identifier: MIT */
 #include "../core/limits.h"
-#include "runtime.h"
+#include "running.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -112,7 +112,10 @@ bool chaski__enter(chaski_runtime *rt, lua_CFunction fn, void *arg) {
   lua_pushcfunction(L, traceback);
   lua_pushcfunction(L, fn);
   lua_pushlightuserdata(L, arg);
+  chaski_entry entry;
+  chaski__entry_push(rt, &entry, L, NULL);
   bool ok = lua_pcall(L, 1, 0, top + 1) == LUA_OK;
+  chaski__entry_pop(rt, &entry);
   if (!ok) report(L, &(struct failure){rt, NULL, "callback"});
   lua_settop(L, top);
   rt->current = current;
@@ -131,7 +134,10 @@ int chaski__luv_runner(lua_State *L, int nargs, int nresults, int flags) {
   rt->current = NULL;
   lua_pushcfunction(L, traceback);
   lua_insert(L, top + 1);
+  chaski_entry entry;
+  chaski__entry_push(rt, &entry, L, NULL);
   int status = lua_pcall(L, nargs, nresults, top + 1);
+  chaski__entry_pop(rt, &entry);
   if (status != LUA_OK) report(L, &(struct failure){rt, NULL, "luv callback"});
   rt->current = current;
   if (status != LUA_OK) {

@@ -32,6 +32,23 @@ typedef struct chaski_tasks { /* private to task.c */
   uint64_t waits; /* number of the last wait */
 } chaski_tasks;
 
+/* A coroutine that runs now, or waits for one that it has resumed; on the C stack of who resumed it (running.h). */
+typedef struct chaski_entry {
+  lua_State *L;
+  const chaski_task *task; /* NULL: it is no task's own coroutine */
+  struct chaski_entry *outer;
+  volatile bool hooked; /* from here on private to who watches: the hook of L is not its own, which was: */
+  void (*hook)(lua_State *L, lua_Debug *ar);
+  int mask, count;
+} chaski_entry;
+
+/* Who watches how long the loop stands still in Lua; none in a stock lua5.4. */
+typedef struct chaski_watch {
+  volatile bool armed;
+  void (*arm)(void);               /* Lua is entered and it is not armed */
+  void (*unhook)(chaski_entry *f); /* one that was hooked is over, or gets its own hook back */
+} chaski_watch;
+
 typedef struct chaski_runtime {
   lua_State *L;                  /* main thread; NULL once the door is shut (lua_close has begun) */
   uv_loop_t *uv;                 /* luv's loop */
@@ -50,6 +67,9 @@ typedef struct chaski_runtime {
   int on_error, on_shutdown;        /* registry references of the hooks set from Lua, LUA_NOREF */
   uint32_t listening;               /* bits of enum chaski_lua_event that every new node listens to */
   unsigned running;                 /* event loops being driven now: uv_run is not reentrant */
+  chaski_entry *volatile entry;     /* the innermost; NULL: no Lua runs. A signal handler reads this and the next */
+  volatile uint64_t stretches;      /* times Lua was entered from the loop */
+  chaski_watch *watch;              /* or NULL */
   void *luv;                        /* luv's context of this state */
   void *guard;                      /* the newest userdata whose finalizer means that lua_close has begun */
   chaski_tasks tasks;

@@ -260,6 +260,14 @@ static int l_in_task(lua_State *L) {
   return 1;
 }
 
+/* unlimited(): the task that calls is a main chunk or a line of the dialogue, and may compute for as long as it likes
+ */
+static int l_unlimited(lua_State *L) {
+  chaski_task *current = chaski__runtime(L)->current;
+  if (current) chaski__task_unlimit(current);
+  return 0;
+}
+
 /* --- opening
  * ------------------------------------------------------------------------------------------------------------ */
 
@@ -280,9 +288,9 @@ void chaski__open_spawn(lua_State *L) {
       {"__index", task_index}, {"__tostring", task_tostring}, {"__gc", task_gc}, {NULL, NULL}};
   static const luaL_Reg task_methods[] = {{"join", l_join}, {"cancel", l_cancel}, {NULL, NULL}};
   static const luaL_Reg waiter_meta[] = {{"__gc", waiter_gc}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"spawn", l_spawn}, {"sleep", l_sleep}, {"waiter", l_waiter},
-                                       {"park", l_park},   {"wake", l_wake},   {"in_task", l_in_task},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"spawn", l_spawn},         {"sleep", l_sleep}, {"waiter", l_waiter},
+                                       {"park", l_park},           {"wake", l_wake},   {"in_task", l_in_task},
+                                       {"unlimited", l_unlimited}, {NULL, NULL}};
   open_class(L, TASK, task_meta, task_methods);
   open_class(L, WAITER, waiter_meta, NULL);
   luaL_setfuncs(L, functions, 0);

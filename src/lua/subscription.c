@@ -4,6 +4,7 @@
 #include "../core/alloc.h"
 #include "binding.h"
 #include "error.h"
+#include "running.h"
 
 #define CLASS "chaski.subscription"
 #define WHERE "handler of "
@@ -258,8 +259,16 @@ static int guard(lua_State *L) {
   return 1;
 }
 
+/* For want of memory Lua calls no message handler. */
+static void report_no_memory(lua_State *L, const chaski_lua_sub *s) {
+  lua_pushvalue(L, -1);
+  chaski__report_error(chaski__runtime(L), L, s->where);
+}
+
 static int handled(lua_State *L, int status, lua_KContext ctx) {
   chaski_lua_sub *s = (chaski_lua_sub *)ctx;
+  if (status != LUA_OK && status != LUA_YIELD) chaski__entry_again(chaski__runtime(L));
+  if (status == LUA_ERRMEM) report_no_memory(L, s);
   if (status != LUA_OK && status != LUA_YIELD && s->node && !is_cancel(L, lua_gettop(L))) {
     lua_pushstring(L, s->where);
     chaski__emit(L, s->node, CHASKI_ON_HANDLER_ERROR, 2);

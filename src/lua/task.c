@@ -5,6 +5,7 @@
 
 #include "../core/alloc.h"
 #include "error.h"
+#include "running.h"
 
 #include <string.h>
 
@@ -30,6 +31,8 @@ struct chaski_task {
   bool cancelled;       /* has been told */
   bool suspended;       /* has been parked at least once */
   bool fresh;           /* has never run */
+  bool failed;          /* by an error that a hook may have raised: then the coroutine would never call a hook again */
+  bool unlimited;       /* may run for as long as it likes */
   bool report, foreign; /* report errors; it ended by a yield that was no park */
   uint64_t wait;        /* 0: none */
   int values;           /* on co, to resume with */
@@ -78,7 +81,7 @@ static chaski_task *take(chaski_runtime *rt, const char *where, const chaski_tas
     return NULL;
   t->refs = 1;
   t->world = rt->world;
-  t->cancel = t->cancelled = t->suspended = t->fresh = t->foreign = false;
+  t->cancel = t->cancelled = t->suspended = t->fresh = t->foreign = t->unlimited = false;
   t->report = true;
   t->end = end ? *end : nobody;
   t->node_key = node_key;
@@ -97,7 +100,7 @@ void chaski__task_release(chaski_task *t) {
   chaski_runtime *rt = t->rt;
   if (--t->refs > 0) return;
   /* A finalizer that yielded while the coroutine was reset leaves it unusable. */
-  if (!rt->L || rt->tasks.idles >= IDLE_MAX || lua_status(t->co) != LUA_OK) {
+  if (!rt->L || rt->tasks.idles >= IDLE_MAX || t->failed || lua_status(t->co) != LUA_OK) {
     discard(t);
     return;
   }
@@ -195,16 +198,21 @@ static int tell_end(lua_State *L) {
   return 0;
 }
 
-static void clean(chaski_task *t, int status) {
+/* What the coroutine held is free; the error is on its stack. A __close that runs now is no task: it must not wait. */
+static void unwind(chaski_task *t) {
   chaski_runtime *rt = t->rt;
   chaski_task *current = rt->current;
-  if (status == LUA_OK) {
-    lua_settop(t->co, 0);
-    return;
-  }
-  rt->current = NULL; /* a __close that runs now is no task: it must not wait */
+  chaski_entry entry;
+  t->failed = true;
+  rt->current = NULL;
+  chaski__entry_push(rt, &entry, t->co, t);
   lua_resetthread(t->co);
+  chaski__entry_pop(rt, &entry);
   rt->current = current;
+}
+
+static void clean(chaski_task *t, int status) {
+  if (status != LUA_OK) unwind(t);
   lua_settop(t->co, 0);
 }
 
@@ -212,6 +220,7 @@ static void finish(chaski_task *t, int status) {
   t->state = OVER;
   t->wait = 0;
   t->world->count--;
+  if (status == LUA_ERRMEM) unwind(t); /* or there is no memory to tell of it */
   if (status != LUA_OK || t->end.ended) {
     struct ending e = {t, status};
     chaski__enter(t->rt, tell_end, &e);
@@ -232,7 +241,10 @@ static bool run(chaski_task *t, int nargs, int *status) {
   t->state = RUNNING;
   t->fresh = false;
   rt->current = t;
+  chaski_entry entry;
+  chaski__entry_push(rt, &entry, t->co, t);
   *status = lua_resume(t->co, outer ? outer->co : rt->L, nargs, &nresults);
+  chaski__entry_pop(rt, &entry);
   rt->current = outer;
   if (*status != LUA_YIELD) return true;
   if (t->state != RUNNING) return false;
@@ -559,6 +571,18 @@ bool chaski__task_suspended(const chaski_task *t) {
 
 lua_State *chaski__task_co(const chaski_task *t) {
   return t->state == OVER || t->state == IDLE ? NULL : t->co;
+}
+
+void chaski__task_unlimit(chaski_task *t) {
+  t->unlimited = true;
+}
+
+bool chaski__task_unlimited(const chaski_task *t) {
+  return t->unlimited;
+}
+
+const char *chaski__task_where(const chaski_task *t) {
+  return t->where;
 }
 
 size_t chaski__tasks(const chaski_runtime *rt) {

@@ -19,6 +19,10 @@ void chaski__task_cancel(chaski_task *task);
 void chaski__task_drop(chaski_task *task);
 bool chaski__task_suspended(const chaski_task *task);
 lua_State *chaski__task_co(const chaski_task *task); /* NULL when over */
+/* It is no handler: who watches the time that handlers take leaves it alone, and what is called in it. */
+void chaski__task_unlimit(chaski_task *task);
+bool chaski__task_unlimited(const chaski_task *task);
+const char *chaski__task_where(const chaski_task *task); /* "handler of weather", ... */
 
 /* As chaski__wake: the n values on top of L become the results, and are popped, whether it waits or not. `later`:
  * resume at the next turn even outside tasks (so that a chain of ends does not nest). */

@@ -68,6 +68,7 @@ local function trace(err)
 end
 
 local function run_line(fn)
+  core.unlimited()
   terminal.running(coroutine.running())
   return xpcall(fn, trace)
 end
