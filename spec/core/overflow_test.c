@@ -101,6 +101,26 @@ static void when_none_is_left_that_may_go_the_topics_own_rule_holds(void **state
   assert_int_equal(dropped_of(a), 0);
 }
 
+/* Dropping is no progress. */
+static void who_takes_nothing_for_too_long_is_cut_off_all_the_same(void **state) {
+  (void)state;
+  narrow();
+  struct peer *a = publisher_with(CHASKI_OVERFLOW_DROP_OLD), *slow = reader("slow", a, NULL);
+  reader("quick", a, NULL);
+  chaski_sim_stall(rig->sim, slow->ip, true);
+  publish_and_pass(a, "t", 300);
+  assert_true(dropped_of(a) > 0);
+  uint64_t from = chaski_sim_now(rig->sim);
+  while (!a->closes) {
+    publish_and_pass(a, "t", 1);
+    rig_pass(100 * MS);
+    assert_true(chaski_sim_now(rig->sim) < from + 11 * SECOND);
+  }
+  assert_int_equal(a->reason, CHASKI_ESLOW);
+  assert_int_equal(chaski_node_limit_hits(a->node)->queue_stall, 1);
+  ledger_balances(a);
+}
+
 static void commands_are_never_dropped_for_newer_ones(void **state) {
   (void)state;
   narrow();
@@ -206,16 +226,22 @@ static void what_may_have_reached_the_peer_stays_while_the_edge_is_suspended(voi
   struct three w = a_slow_and_a_quick_one();
   both_publish(&w, 300);
   uint64_t before = dropped_of(w.a);
+  chaski_session_info s;
+  assert_true(chaski_edge_session(w.to_slow, &s));
+  chaski_edge_resume(w.of_slow); /* it reads some, and has no time to say so */
+  rig_pass(4 * MS);
   chaski_sim_streams(rig->sim, cut_one, NULL);
+  assert_true(w.slow->messages > 4);
   rig_pass(100 * MS);
   assert_true(chaski_edge_suspended(w.to_slow));
+  uint64_t acknowledged = s.acknowledged;
+  assert_true(chaski_edge_session(w.to_slow, &s) && s.acknowledged == acknowledged);
   rig_connect(w.a, w.quick);
   for (size_t n = 0; n < 300; n++) {
     publish_and_pass(w.a, "t", 1);
     assert_int_equal(publish_to(w.slow, "u", 20), CHASKI_OK);
   }
   assert_true(dropped_of(w.a) > before);
-  chaski_edge_resume(w.of_slow);
   assert_ptr_equal(rig_connect(w.a, w.slow), w.to_slow);
   rig_pass(5 * SECOND);
   all_has_come(&w, 600);
@@ -307,6 +333,21 @@ static void so_does_what_is_kept_for_suspended_edges(void **state) {
   fill_until_one_is_closed(60 * SECOND, true);
 }
 
+/* It is refused for its size, and costs nobody anything. */
+static void what_is_too_large_to_be_sent_makes_nobody_go(void **state) {
+  (void)state;
+  chaski_node_options o = tight();
+  o.limits.queue_total = HARD;
+  struct peer *a = rig_node_with("a", &o), *b = reader("b", a, NULL);
+  narrow();
+  chaski_sim_stall(rig->sim, b->ip, true);
+  assert_int_equal(publish_bytes(a, PIECE), CHASKI_OK);
+  assert_int_equal(publish_bytes(a, 250 * 1024), CHASKI_ETOOBIG);
+  rig_pass(SECOND);
+  assert_int_equal(a->closes, 0);
+  assert_int_equal(chaski_node_limit_hits(a->node)->queue_total, 0);
+}
+
 /* The same bytes in many queues are held once. */
 static void a_broadcast_counts_once(void **state) {
   (void)state;
@@ -389,6 +430,7 @@ int main(void) {
       TEST(drop_old_keeps_the_newest_and_tells_of_each_that_went),
       TEST(messages_of_other_topics_stay),
       TEST(when_none_is_left_that_may_go_the_topics_own_rule_holds),
+      TEST(who_takes_nothing_for_too_long_is_cut_off_all_the_same),
       TEST(commands_are_never_dropped_for_newer_ones),
       TEST(a_relay_drops_the_oldest_of_such_topics_too),
       TEST(a_sessions_counts_stay_right_when_the_oldest_go),
@@ -397,6 +439,7 @@ int main(void) {
       TEST(above_queue_total_the_largest_queue_is_closed),
       TEST(what_is_kept_for_sessions_counts_too),
       TEST(so_does_what_is_kept_for_suspended_edges),
+      TEST(what_is_too_large_to_be_sent_makes_nobody_go),
       TEST(a_broadcast_counts_once),
       TEST(a_node_that_is_gone_bounds_nobody),
       TEST(only_topics_that_block_wait_for_the_slowest),
