@@ -2,8 +2,19 @@
  * not; and whose queue goes when all of them together are too much. SPDX-License-Identifier: MIT */
 #include "queue_rig.h"
 
+#include "../../src/core/uuid.h"
+
+#define MESSAGES_MAX 1024
+
 static size_t of_t, of_telemetry;
 static uint64_t newest;
+static bool known[MESSAGES_MAX]; /* it has come, or was reported as undelivered */
+static size_t wrong;             /* both, or twice, or out of order: upcalls are no place to fail in */
+
+static void know(uint64_t seq) {
+  wrong += seq >= MESSAGES_MAX || known[seq];
+  known[seq % MESSAGES_MAX] = true;
+}
 
 static void count_topics(struct peer *p, chaski_edge *edge, const chaski_message *m) {
   (void)p, (void)edge;
@@ -11,13 +22,27 @@ static void count_topics(struct peer *p, chaski_edge *edge, const chaski_message
     of_t++;
   else
     of_telemetry++;
-  assert_true(m->seq >= newest); /* in order */
+  know(m->seq);
+  wrong += m->seq < newest;
   newest = m->seq;
 }
 
+static void note_undelivered(struct peer *p, const chaski_message *m) {
+  uint64_t origin, seq = MESSAGES_MAX;
+  wrong += !chaski_uuid_parse(m->uuid, &origin, &seq) || origin != chaski_node_origin(p->node);
+  know(seq);
+}
+
+static int all_was_right(void **state) {
+  int r = raw_teardown(state);
+  if (wrong) print_error("%zu messages came and were reported, or came twice or out of order\n", wrong);
+  return wrong ? -1 : r;
+}
+
 static int setup(void **state) {
-  of_t = of_telemetry = 0;
+  wrong = of_t = of_telemetry = 0;
   newest = 0;
+  memset(known, 0, sizeof known);
   return raw_setup(state);
 }
 
@@ -42,6 +67,7 @@ static void drop_old_keeps_the_newest_and_tells_of_each_that_went(void **state) 
   struct peer *a = publisher_with(CHASKI_OVERFLOW_DROP_OLD), *slow = reader("slow", a, &e);
   struct peer *quick = reader("quick", a, NULL);
   slow->on_message = count_topics;
+  a->on_undelivered = note_undelivered;
   chaski_sim_stall(rig->sim, slow->ip, true);
   publish_and_pass(a, "t", 400);
   assert_true(chaski_edge_queued(e) <= HARD + 8192); /* and what the transport has */
@@ -180,6 +206,7 @@ static struct three a_slow_and_a_quick_one(void) {
   rig_connect(w.a, w.quick);
   rig_pass(SECOND);
   w.slow->on_message = count_topics;
+  w.a->on_undelivered = note_undelivered;
   w.of_slow = chaski_node_edge_at(w.slow->node, 0);
   chaski_edge_pause(w.of_slow);
   return w;
@@ -195,6 +222,8 @@ static void both_publish(struct three *w, size_t times) {
 }
 
 static void all_has_come(const struct three *w, size_t times) {
+  assert_int_equal(wrong, 0);
+  for (size_t seq = 0; seq < times; seq++) assert_true(known[seq]);
   assert_true(dropped_of(w->a) > 0);
   assert_int_equal(w->slow->messages, times - dropped_of(w->a));
   assert_int_equal(newest, times - 1);
@@ -423,7 +452,7 @@ static void a_rule_is_for_a_topic_that_there_can_be(void **state) {
   assert_int_equal(chaski_node_set_overflow(a->node, chaski_slice_str("t"), CHASKI_OVERFLOW_DROP_NEW), CHASKI_OK);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, raw_teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, all_was_right)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
