@@ -395,6 +395,31 @@ static void a_broadcast_counts_once(void **state) {
   assert_int_equal(chaski_node_limit_hits(a->node)->queue_total, 0);
 }
 
+/* What comes in one turn is not taken on any more; when the turn ends the queue goes. */
+static void a_relay_takes_nothing_more_while_they_are_over(void **state) {
+  (void)state;
+  chaski_node_options o = tight();
+  o.propagation = true;
+  o.limits.queue_total = HARD;
+  struct peer *relay = rig_node_with("relay", &o), *slow = reader("slow", relay, NULL);
+  struct raw *source = raw_join("10.1.0.1", relay);
+  chaski_sim_stall(rig->sim, slow->ip, true);
+  static uint8_t data[20 * 1024] = {0xc5, (sizeof data - 3) >> 8, (sizeof data - 3) & 0xff};
+  source->closing = true; /* all of it at once */
+  for (size_t i = 0; i < 30; i++)
+    raw_envelope(source, "t", "t", "ChaskiMessage", chaski_slice_of(data, sizeof data), raw_uuid(), 9, false);
+  source->closing = false;
+  raw_flush(source);
+  rig_pass(SECOND);
+  assert_int_equal(relay->closes, 1);
+  assert_int_equal(relay->reason, CHASKI_ESLOW);
+  uint64_t refused = chaski_node_counters(relay->node)->dropped;
+  assert_true(refused > 0);
+  assert_int_equal(chaski_node_limit_hits(relay->node)->queue_total, refused + 1);
+  assert_int_equal(chaski_node_edge_count(relay->node), 1); /* the source's */
+  ledger_balances(relay);
+}
+
 static void a_node_that_is_gone_bounds_nobody(void **state) {
   (void)state;
   chaski_node_options o = tight();
@@ -470,6 +495,7 @@ int main(void) {
       TEST(so_does_what_is_kept_for_suspended_edges),
       TEST(what_is_too_large_to_be_sent_makes_nobody_go),
       TEST(a_broadcast_counts_once),
+      TEST(a_relay_takes_nothing_more_while_they_are_over),
       TEST(a_node_that_is_gone_bounds_nobody),
       TEST(only_topics_that_block_wait_for_the_slowest),
       TEST(a_rule_is_for_a_topic_that_there_can_be),
