@@ -43,6 +43,7 @@ local function describe(node, started)
     paired = paired,
     edges = edges,
     ledger = node.ledger,
+    limits = node.limits,
   }
 end
 

@@ -6,6 +6,7 @@
 ---@class chaski.error What stands after nil; tostring() reads well.
 ---@field code string stable name: "timeout", "refused", "full", "too_big", "no_edge", "stopped", ...
 ---@field message string
+---@field edges chaski.edge[]? of publish and try_publish with code "full": those that keep it waiting
 
 ---@class chaski.node_options
 ---@field ip string? numeric; default "127.0.0.1"; in a simulation an address of its own
@@ -28,9 +29,9 @@
 ---@field deserializer (fun(bytes: string): any)?
 ---@field udp boolean? a datagram socket on the same address and port; default true
 ---@field strings "auto"|"str"|"bin"|nil how Lua strings are packed; default "auto"
----@field overflow "disconnect"|"drop_new"|"block"|nil what befalls an own message for an edge at its hard mark
+---@field overflow chaski.overflow|table<string|1, chaski.overflow>|nil also by topic, at 1 for all others; "disconnect"
 ---@field inbox_overflow chaski.inbox_overflow? default of subscriptions; "drop_new"
----@field limits table<string, number>? seconds, bytes and counts: see the status for their names
+---@field limits table<string, number>? seconds, bytes and counts: all names are in node.limits; see chaski.limits
 ---@field discovery chaski.discovery.policy|string|nil a policy, or the module that is one
 ---@field heal chaski.heal.policy|string|boolean|nil make new edges when some are lost for good; true: the default policy, as "chaski.heal.passive"; default false
 ---@field status_extra (fun(node: chaski.node): table)? pairs added to every status
@@ -44,12 +45,79 @@
 ---@field renew boolean? renew what was got so, in time; default true
 ---@field revocation_interval number? seconds between questions to the CA for revocations; default: when renewing
 
+--- What befalls a message for an edge whose queue is at its hard mark (queue_hard). Relayed messages are dropped, but
+--- where it is drop_old.
+---@alias chaski.overflow
+---| "disconnect" # the edge is closed, as slow_consumer
+---| "drop_new" # the message is not queued
+---| "drop_old" # the oldest of such messages that have not gone out go for it, and for any other of the node's own
+---| "block" # publish waits as long as any edge that wants it is above its high mark
+
 ---@alias chaski.inbox_overflow "drop_new"|"drop_old"|"disconnect"|"block"
 ---@class chaski.reconnect_options
 ---@field base number? s, the least delay; default 0.5
 ---@field cap number? s, the most; default 30, but 8 while the edge is suspended
 ---@field policy chaski.reconnect_policy? instead of the default one
 ---@field goodbye boolean? also after a peer that has stopped in good order: it may come back; default false
+
+---@class chaski.limit
+---@field value number seconds, bytes or a count
+---@field hits integer how often it was met
+
+--- Every limit of a node: an option of chaski.node{ limits = { … } }, and what it has come to.
+---@class chaski.limits: { [string]: chaski.limit }
+---@field data_max chaski.limit 8 MiB: data of one frame
+---@field topic_max chaski.limit 256 bytes: topic of a frame: parsed for every frame, even a skipped one
+---@field preauth_max chaski.limit 16 KiB: data of a frame before the handshake is complete
+---@field connect_timeout chaski.limit 5 s: a dial, to the completed handshake
+---@field handshake_timeout chaski.limit 10 s: an accepted connection's handshake
+---@field frame_timeout chaski.limit 30 s: a started frame (slowloris)
+---@field lease chaski.limit 15 s: silence after which a peer is dead
+---@field keep_alive_interval chaski.limit 7 s: pings, the seed's; up to half as much more
+---@field goodbye_timeout chaski.limit 1 s: reading to the end after a goodbye
+---@field pending_max chaski.limit 100: connections without a handshake; the oldest goes
+---@field pending_per_ip chaski.limit 10: the same from one address off loopback
+---@field edges_max chaski.limit 1000: live edges
+---@field edges_per_ip chaski.limit 16: those that were accepted from one address off loopback
+---@field peer_subscriptions chaski.limit 65536: subscriptions one peer may announce
+---@field queue_low chaski.limit 256 KiB: an edge's queue: writing resumes below
+---@field queue_high chaski.limit 1 MiB: writing pauses above
+---@field queue_hard chaski.limit 16 MiB: overflow applies above
+---@field queue_total chaski.limit 256 MiB: all queues of the process together, the least of its nodes' counts; above, the largest goes
+---@field queue_stall chaski.limit 10 s: above high without progress: slow_consumer
+---@field resume_timeout chaski.limit 30 s: how long a lost edge may be resumed; 0: not at all
+---@field resume_frames chaski.limit 65536: frames kept for a peer that has not acknowledged them
+---@field resume_bytes chaski.limit 0 bytes: the same in bytes, never more than queue_hard; 0: as much
+---@field inbox_max chaski.limit 1024: messages that wait for one subscription's handler
+---@field messages_pool_maxsize chaski.limit 8192: ids of other makers that are remembered
+---@field pool_per_edge chaski.limit 0: of these, those that came by one edge; 0: a quarter
+---@field ttl_max chaski.limit 64: hops that a message from outside may claim to have left
+---@field message_depth chaski.limit 32: tables in tables in the data of a message
+---@field message_values chaski.limit 1048576: elements and pairs of all of them
+---@field message_tables chaski.limit 65536: tables in it: a byte of wire becomes 56 or more of memory
+---@field message_key chaski.limit 256 bytes: a key that is a string
+---@field message_number_keys chaski.limit 4096: keys of its maps that are numbers: their hashes can collide
+---@field request_rate chaski.limit 100: requests a second from one edge, and twice as many at once
+---@field requests_max chaski.limit 1024: requests being answered at once
+---@field requests_per_edge chaski.limit 256: of these, those of one edge
+---@field discovery_rate chaski.limit 5: discoveries a second from one edge, and four times as many at once
+---@field datagram_max chaski.limit 1200 bytes: a datagram: the least packet that every network of QUIC's carries
+---@field datagram_rate chaski.limit 10: datagrams a second from one source, and twice as many at once
+---@field datagram_rate_all chaski.limit 200: the same from all sources
+---@field ping_echo_max chaski.limit 64 KiB: dummy data a pong echoes
+---@field log_rate chaski.limit 10: lines a second in the log of edges that ended; then their number
+---@field loop_lag chaski.limit 0.1 s: a timer that rings so late: the loop was held up
+
+--- Counters. Of frames: queued = acknowledged + written + lost + queue_dropped + in_flight, at every moment.
+---@class chaski.ledger: { [string]: integer }
+---@field queued integer accepted for an edge
+---@field acknowledged integer the peer has said that it got them
+---@field written integer left to the system, on edges without a session
+---@field lost integer not known to have arrived when their edge or session ended
+---@field queue_dropped integer taken out of a queue again for newer ones (overflow "drop_old")
+---@field in_flight integer in the queues now
+---@field dropped integer never queued: the edge's queue was full, or the peer would not have taken it
+---@field inbox_dropped integer messages an inbox had no room for
 
 ---@alias chaski.reconnect_policy fun(node: chaski.node, edge: chaski.edge, attempt: integer, last: number?): number?
 
@@ -146,8 +214,8 @@ function subscription:remove() end
 ---@field messages_pool chaski.messages_pool
 ---@field max_connections integer
 ---@field reconnections integer
----@field ledger table<string, integer> counters
----@field limits table<string, { value: number, hits: integer }>
+---@field ledger chaski.ledger
+---@field limits chaski.limits
 ---@field status table
 local node = {}
 
@@ -232,7 +300,7 @@ function node:on(event, fn) end
 ---@return true?, chaski.error?
 function node:publish(topic, data, options) end
 
---- As publish, but never suspends: nil, err with code "full" instead.
+--- As publish, but never suspends: nil, err with code "full" and the edges in err.edges instead.
 ---@param topic string
 ---@param data any
 ---@param options { ttl: integer?, edge: chaski.edge? }?

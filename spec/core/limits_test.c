@@ -114,6 +114,14 @@ static void the_largest_frame_fits_between_the_marks_of_a_queue(void **state) {
   is_refused("a largest frame (data_max) does not fit between queue_high and queue_hard");
 }
 
+static void one_queue_fits_into_all_of_them(void **state) {
+  (void)state;
+  limits.queue_total = limits.queue_hard;
+  is_accepted();
+  limits.queue_total--;
+  is_refused("queue_hard is above queue_total");
+}
+
 static void what_is_taken_before_the_handshake_is_no_more_than_after(void **state) {
   (void)state;
   limits.data_max = limits.preauth_max;
@@ -131,6 +139,7 @@ int main(void) {
       TEST(all_at_their_least_or_most_fit_where_no_rule_speaks),
       TEST(the_marks_of_a_queue_are_in_order),
       TEST(the_largest_frame_fits_between_the_marks_of_a_queue),
+      TEST(one_queue_fits_into_all_of_them),
       TEST(what_is_taken_before_the_handshake_is_no_more_than_after),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

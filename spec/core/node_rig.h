@@ -37,6 +37,7 @@ struct peer {
   void (*on_message)(struct peer *p, chaski_edge *edge, const chaski_message *m);
   void (*on_closed)(struct peer *p, chaski_edge *edge, int reason);
   void (*on_live)(struct peer *p, chaski_edge *edge);
+  void (*on_undelivered)(struct peer *p, const chaski_message *m);
 };
 
 struct rig {
@@ -110,9 +111,9 @@ static inline void rig_on_drained(void *user) {
 static inline void rig_on_undelivered(void *user, chaski_edge *edge, const chaski_message *m, int reason) {
   struct peer *p = user;
   (void)edge;
-  (void)m;
   p->undelivered++;
   p->undelivered_reason = reason;
+  if (p->on_undelivered) p->on_undelivered(p, m);
 }
 
 static inline void rig_on_stopped(void *user) {

@@ -294,6 +294,108 @@ static void agrees_with_an_oracle_whatever_is_done(void **state) {
   is_empty();
 }
 
+/* --- the sieve ---------------------------------------------------------------------------------------------- */
+typedef struct choice {
+  size_t at, asked, kept;
+  const uint8_t *bytes[64]; /* of those that were kept */
+} choice;
+
+static bool every_third_goes(void *ctx, chaski_slice frame) {
+  choice *c = ctx;
+  c->asked++;
+  if (c->at++ % 3 == 0) return false;
+  c->bytes[c->kept++] = frame.ptr;
+  return true;
+}
+
+static void no_frame(void *ctx, chaski_slice frame) {
+  (void)frame;
+  ++*(size_t *)ctx;
+}
+
+/* 30 frames of 20 bytes, in one block or apart; of the first 5 something is with the transport. */
+static void sieved(bool apart, size_t consumed, size_t borrowed) {
+  choice c = {0};
+  chaski__outbox to;
+  for (int i = 0; i < 30; i++) apart ? add_apart(20) : add(20);
+  consume(consumed);
+  box.borrowed = borrowed;
+  size_t bytes = box.bytes, fresh = 0;
+  assert_true(chaski__outbox_sieve(&box, &to, &arena, every_third_goes, &c));
+  assert_int_equal(c.asked, 25);
+  assert_int_equal(c.kept, 16);
+  assert_int_equal(box.frames, 30 - consumed / 20); /* untouched */
+  chaski__outbox_replace(&box, &arena, &to);
+  assert_int_equal(box.bytes, bytes - 9 * 20);
+  assert_int_equal(box.frames, 30 - consumed / 20 - 9);
+  assert_int_equal(box.borrowed, borrowed);
+  chaski__outbox_fresh(&box, no_frame, &fresh);
+  assert_int_equal(fresh, 16);
+  add(20);
+  consume(borrowed);
+  for (size_t i = 0; i < 16; i++) {
+    chaski_slice front;
+    size_t total;
+    assert_true(chaski__outbox_peek(&box, &front, 1, &total) > 0);
+    assert_ptr_equal(front.ptr, c.bytes[i]);
+    consume(20);
+  }
+  consume(20);
+  is_empty();
+}
+
+static void a_sieve_takes_out_of_the_middle_what_nobody_else_has_begun(void **state) {
+  (void)state;
+  for (int apart = 0; apart < 2; apart++) {
+    sieved(apart, 0, 100);
+    sieved(apart, 40, 60);
+    sieved(apart, 45, 55);
+  }
+}
+
+static bool nothing_stays(void *ctx, chaski_slice frame) {
+  (void)ctx, (void)frame;
+  return false;
+}
+
+static void a_sieve_that_nothing_passes_leaves_an_empty_box(void **state) {
+  (void)state;
+  chaski__outbox to;
+  for (int i = 0; i < 100; i++) add_apart(20); /* copies among them */
+  assert_true(chaski__outbox_sieve(&box, &to, &arena, nothing_stays, NULL));
+  chaski__outbox_replace(&box, &arena, &to);
+  is_empty();
+}
+
+static void a_sieve_without_memory_changes_nothing(void **state) {
+  (void)state;
+  choice c = {0};
+  chaski__outbox to;
+  for (int i = 0; i < 30; i++) add_apart(20);
+  allow_allocations(0);
+  assert_false(chaski__outbox_sieve(&box, &to, &arena, every_third_goes, &c));
+  allow_all_allocations();
+  assert_int_equal(to.bytes, 0);
+  assert_int_equal(box.frames, 30);
+  assert_int_equal(box.bytes, 600);
+}
+
+/* Who holds what: bytes of blocks in use. */
+static void the_arena_knows_what_is_held(void **state) {
+  (void)state;
+  assert_int_equal(arena.held, 0);
+  add(20);
+  assert_int_equal(arena.held, CHASKI_BLOCK_SIZE);
+  add(20);
+  assert_int_equal(arena.held, CHASKI_BLOCK_SIZE);
+  add(200000);
+  assert_int_equal(arena.held, CHASKI_BLOCK_SIZE + 200000);
+  consume(200040);
+  assert_int_equal(arena.held, CHASKI_BLOCK_SIZE); /* being filled */
+  chaski__arena_free(&arena);
+  assert_int_equal(arena.held, 0);
+}
+
 /* --- no memory ---------------------------------------------------------------------------------------------- */
 static void without_memory_nothing_changes(void **state) {
   (void)state;
@@ -349,6 +451,10 @@ int main(void) {
       TEST(frames_are_counted_to_the_byte),
       TEST(frames_of_nothing_but_a_header_count),
       TEST(agrees_with_an_oracle_whatever_is_done),
+      TEST(a_sieve_takes_out_of_the_middle_what_nobody_else_has_begun),
+      TEST(a_sieve_that_nothing_passes_leaves_an_empty_box),
+      TEST(a_sieve_without_memory_changes_nothing),
+      TEST(the_arena_knows_what_is_held),
       TEST(without_memory_nothing_changes),
       TEST(a_copy_that_finds_no_memory_changes_nothing),
       TEST(a_full_box_is_dropped_whole),

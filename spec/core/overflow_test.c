@@ -2,8 +2,19 @@
  * not; and whose queue goes when all of them together are too much. SPDX-License-Identifier: MIT */
 #include "queue_rig.h"
 
+#include "../../src/core/uuid.h"
+
+#define MESSAGES_MAX 1024
+
 static size_t of_t, of_telemetry;
 static uint64_t newest;
+static bool known[MESSAGES_MAX]; /* it has come, or was reported as undelivered */
+static size_t wrong;             /* both, or twice, or out of order: upcalls are no place to fail in */
+
+static void know(uint64_t seq) {
+  wrong += seq >= MESSAGES_MAX || known[seq];
+  known[seq % MESSAGES_MAX] = true;
+}
 
 static void count_topics(struct peer *p, chaski_edge *edge, const chaski_message *m) {
   (void)p, (void)edge;
@@ -11,13 +22,27 @@ static void count_topics(struct peer *p, chaski_edge *edge, const chaski_message
     of_t++;
   else
     of_telemetry++;
-  assert_true(m->seq >= newest); /* in order */
+  know(m->seq);
+  wrong += m->seq < newest;
   newest = m->seq;
 }
 
+static void note_undelivered(struct peer *p, const chaski_message *m) {
+  uint64_t origin, seq = MESSAGES_MAX;
+  wrong += !chaski_uuid_parse(m->uuid, &origin, &seq) || origin != chaski_node_origin(p->node);
+  know(seq);
+}
+
+static int all_was_right(void **state) {
+  int r = raw_teardown(state);
+  if (wrong) print_error("%zu messages came and were reported, or came twice or out of order\n", wrong);
+  return wrong ? -1 : r;
+}
+
 static int setup(void **state) {
-  of_t = of_telemetry = 0;
+  wrong = of_t = of_telemetry = 0;
   newest = 0;
+  memset(known, 0, sizeof known);
   return raw_setup(state);
 }
 
@@ -42,6 +67,7 @@ static void drop_old_keeps_the_newest_and_tells_of_each_that_went(void **state) 
   struct peer *a = publisher_with(CHASKI_OVERFLOW_DROP_OLD), *slow = reader("slow", a, &e);
   struct peer *quick = reader("quick", a, NULL);
   slow->on_message = count_topics;
+  a->on_undelivered = note_undelivered;
   chaski_sim_stall(rig->sim, slow->ip, true);
   publish_and_pass(a, "t", 400);
   assert_true(chaski_edge_queued(e) <= HARD + 8192); /* and what the transport has */
@@ -99,6 +125,26 @@ static void when_none_is_left_that_may_go_the_topics_own_rule_holds(void **state
   }
   assert_int_equal(a->reason, CHASKI_ESLOW);
   assert_int_equal(dropped_of(a), 0);
+}
+
+/* Dropping is no progress. */
+static void who_takes_nothing_for_too_long_is_cut_off_all_the_same(void **state) {
+  (void)state;
+  narrow();
+  struct peer *a = publisher_with(CHASKI_OVERFLOW_DROP_OLD), *slow = reader("slow", a, NULL);
+  reader("quick", a, NULL);
+  chaski_sim_stall(rig->sim, slow->ip, true);
+  publish_and_pass(a, "t", 300);
+  assert_true(dropped_of(a) > 0);
+  uint64_t from = chaski_sim_now(rig->sim);
+  while (!a->closes) {
+    publish_and_pass(a, "t", 1);
+    rig_pass(100 * MS);
+    assert_true(chaski_sim_now(rig->sim) < from + 11 * SECOND);
+  }
+  assert_int_equal(a->reason, CHASKI_ESLOW);
+  assert_int_equal(chaski_node_limit_hits(a->node)->queue_stall, 1);
+  ledger_balances(a);
 }
 
 static void commands_are_never_dropped_for_newer_ones(void **state) {
@@ -160,6 +206,7 @@ static struct three a_slow_and_a_quick_one(void) {
   rig_connect(w.a, w.quick);
   rig_pass(SECOND);
   w.slow->on_message = count_topics;
+  w.a->on_undelivered = note_undelivered;
   w.of_slow = chaski_node_edge_at(w.slow->node, 0);
   chaski_edge_pause(w.of_slow);
   return w;
@@ -175,6 +222,8 @@ static void both_publish(struct three *w, size_t times) {
 }
 
 static void all_has_come(const struct three *w, size_t times) {
+  assert_int_equal(wrong, 0);
+  for (size_t seq = 0; seq < times; seq++) assert_true(known[seq]);
   assert_true(dropped_of(w->a) > 0);
   assert_int_equal(w->slow->messages, times - dropped_of(w->a));
   assert_int_equal(newest, times - 1);
@@ -206,16 +255,22 @@ static void what_may_have_reached_the_peer_stays_while_the_edge_is_suspended(voi
   struct three w = a_slow_and_a_quick_one();
   both_publish(&w, 300);
   uint64_t before = dropped_of(w.a);
+  chaski_session_info s;
+  assert_true(chaski_edge_session(w.to_slow, &s));
+  chaski_edge_resume(w.of_slow); /* it reads some, and has no time to say so */
+  rig_pass(4 * MS);
   chaski_sim_streams(rig->sim, cut_one, NULL);
+  assert_true(w.slow->messages > 4);
   rig_pass(100 * MS);
   assert_true(chaski_edge_suspended(w.to_slow));
+  uint64_t acknowledged = s.acknowledged;
+  assert_true(chaski_edge_session(w.to_slow, &s) && s.acknowledged == acknowledged);
   rig_connect(w.a, w.quick);
   for (size_t n = 0; n < 300; n++) {
     publish_and_pass(w.a, "t", 1);
     assert_int_equal(publish_to(w.slow, "u", 20), CHASKI_OK);
   }
   assert_true(dropped_of(w.a) > before);
-  chaski_edge_resume(w.of_slow);
   assert_ptr_equal(rig_connect(w.a, w.slow), w.to_slow);
   rig_pass(5 * SECOND);
   all_has_come(&w, 600);
@@ -307,6 +362,21 @@ static void so_does_what_is_kept_for_suspended_edges(void **state) {
   fill_until_one_is_closed(60 * SECOND, true);
 }
 
+/* It is refused for its size, and costs nobody anything. */
+static void what_is_too_large_to_be_sent_makes_nobody_go(void **state) {
+  (void)state;
+  chaski_node_options o = tight();
+  o.limits.queue_total = HARD;
+  struct peer *a = rig_node_with("a", &o), *b = reader("b", a, NULL);
+  narrow();
+  chaski_sim_stall(rig->sim, b->ip, true);
+  assert_int_equal(publish_bytes(a, PIECE), CHASKI_OK);
+  assert_int_equal(publish_bytes(a, 250 * 1024), CHASKI_ETOOBIG);
+  rig_pass(SECOND);
+  assert_int_equal(a->closes, 0);
+  assert_int_equal(chaski_node_limit_hits(a->node)->queue_total, 0);
+}
+
 /* The same bytes in many queues are held once. */
 static void a_broadcast_counts_once(void **state) {
   (void)state;
@@ -323,6 +393,31 @@ static void a_broadcast_counts_once(void **state) {
   rig_pass(MS);
   assert_int_equal(a->closes, 0); /* 8 queues of 240 KiB */
   assert_int_equal(chaski_node_limit_hits(a->node)->queue_total, 0);
+}
+
+/* What comes in one turn is not taken on any more; when the turn ends the queue goes. */
+static void a_relay_takes_nothing_more_while_they_are_over(void **state) {
+  (void)state;
+  chaski_node_options o = tight();
+  o.propagation = true;
+  o.limits.queue_total = HARD;
+  struct peer *relay = rig_node_with("relay", &o), *slow = reader("slow", relay, NULL);
+  struct raw *source = raw_join("10.1.0.1", relay);
+  chaski_sim_stall(rig->sim, slow->ip, true);
+  static uint8_t data[20 * 1024] = {0xc5, (sizeof data - 3) >> 8, (sizeof data - 3) & 0xff};
+  source->closing = true; /* all of it at once */
+  for (size_t i = 0; i < 30; i++)
+    raw_envelope(source, "t", "t", "ChaskiMessage", chaski_slice_of(data, sizeof data), raw_uuid(), 9, false);
+  source->closing = false;
+  raw_flush(source);
+  rig_pass(SECOND);
+  assert_int_equal(relay->closes, 1);
+  assert_int_equal(relay->reason, CHASKI_ESLOW);
+  uint64_t refused = chaski_node_counters(relay->node)->dropped;
+  assert_true(refused > 0);
+  assert_int_equal(chaski_node_limit_hits(relay->node)->queue_total, refused + 1);
+  assert_int_equal(chaski_node_edge_count(relay->node), 1); /* the source's */
+  ledger_balances(relay);
 }
 
 static void a_node_that_is_gone_bounds_nobody(void **state) {
@@ -382,13 +477,14 @@ static void a_rule_is_for_a_topic_that_there_can_be(void **state) {
   assert_int_equal(chaski_node_set_overflow(a->node, chaski_slice_str("t"), CHASKI_OVERFLOW_DROP_NEW), CHASKI_OK);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, raw_teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, all_was_right)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(drop_old_keeps_the_newest_and_tells_of_each_that_went),
       TEST(messages_of_other_topics_stay),
       TEST(when_none_is_left_that_may_go_the_topics_own_rule_holds),
+      TEST(who_takes_nothing_for_too_long_is_cut_off_all_the_same),
       TEST(commands_are_never_dropped_for_newer_ones),
       TEST(a_relay_drops_the_oldest_of_such_topics_too),
       TEST(a_sessions_counts_stay_right_when_the_oldest_go),
@@ -397,7 +493,9 @@ int main(void) {
       TEST(above_queue_total_the_largest_queue_is_closed),
       TEST(what_is_kept_for_sessions_counts_too),
       TEST(so_does_what_is_kept_for_suspended_edges),
+      TEST(what_is_too_large_to_be_sent_makes_nobody_go),
       TEST(a_broadcast_counts_once),
+      TEST(a_relay_takes_nothing_more_while_they_are_over),
       TEST(a_node_that_is_gone_bounds_nobody),
       TEST(only_topics_that_block_wait_for_the_slowest),
       TEST(a_rule_is_for_a_topic_that_there_can_be),

@@ -272,6 +272,21 @@ static void a_source_holds_a_quarter_of_the_ids_and_loses_its_own_oldest(void **
   assert_int_equal(stats().evicted_ids, 90);
 }
 
+static void a_source_holds_as_many_ids_as_it_is_given(void **state) {
+  (void)state;
+  chaski_pool_stats stats;
+  char id[8];
+  chaski_pool_set_share(pool, 5);
+  for (int i = 0; i < 12; i++) {
+    int len = snprintf(id, sizeof id, "%d", i);
+    assert_int_equal(chaski_pool_check_id(pool, chaski_slice_of((uint8_t *)id, (size_t)len), 1), CHASKI_NEW);
+  }
+  chaski_pool_get_stats(pool, &stats);
+  assert_int_equal(stats.ids, 5);
+  assert_int_equal(stats.evicted_ids, 7);
+  assert_int_equal(stats.evicted_of_source, 7);
+}
+
 static void a_source_holds_a_quarter_of_the_windows_and_loses_its_own_oldest(void **state) {
   (void)state;
   renew(40, 40);
@@ -460,6 +475,7 @@ int main(void) {
       TEST(an_id_has_1_to_64_bytes_of_any_kind),
       TEST(knowing_looks_at_windows_and_ids_and_remembers_nothing),
       TEST(a_source_holds_a_quarter_of_the_ids_and_loses_its_own_oldest),
+      TEST(a_source_holds_as_many_ids_as_it_is_given),
       TEST(a_source_holds_a_quarter_of_the_windows_and_loses_its_own_oldest),
       TEST(a_window_belongs_to_the_source_that_made_it),
       TEST(the_node_itself_has_no_quota),

@@ -27,6 +27,10 @@ describe("a node with introspect = true", function()
       assert.same({ "c" }, { table.unpack(told.edges[1].subscriptions) })
       assert.is_true(told.edges[2].counters.frames_in > 0)
       assert.equal(0, told.ledger.published)
+      assert.same(
+        { value = 1000, hits = 0 },
+        { value = told.limits.edges_max.value, hits = told.limits.edges_max.hits }
+      )
       assert.is_true(told.uptime >= 0)
     end)
   )

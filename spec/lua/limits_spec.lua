@@ -33,7 +33,9 @@ describe("the limits of a node", function()
         local scale = row.unit == "s" and 1e9 or 1
         assert.equal(row.value / scale, usual.status.limits[row.name].value, row.name)
         assert.equal(0, usual.status.limits[row.name].hits, row.name)
-        if not row.name:find "^queue_" and not row.name:find "_max$" then own[row.name] = scale == 1 and row.least or row.least / scale end
+        if not row.name:find "^queue_" and not row.name:find "_max$" then
+          own[row.name] = scale == 1 and row.least or row.least / scale
+        end
       end
       local node = nodes.node("own", { limits = own })
       for name, value in pairs(own) do
@@ -41,6 +43,29 @@ describe("the limits of a node", function()
       end
     end)
   )
+
+  local units = { { 1024 * 1024, "MiB" }, { 1024, "KiB" }, { 1, "bytes" } }
+
+  --- 8 MiB, 0.1 s, 100
+  local function in_words(row)
+    if row.unit == "s" then return ("%g s"):format(row.value / 1e9) end
+    if row.unit == "count" then return tostring(row.value) end
+    for _, unit in ipairs(units) do
+      if row.value >= unit[1] and row.value % unit[1] == 0 then
+        return ("%d %s"):format(row.value // unit[1], unit[2])
+      end
+    end
+    return row.value .. " bytes"
+  end
+
+  it("are told of in the reference as they are", function()
+    local file <close> = assert(io.open "lua/chaski/meta.lua")
+    local text = file:read "a"
+    for _, row in ipairs(core.limit_rows()) do
+      local line = ("---@field %s chaski.limit %s: %s\n"):format(row.name, in_words(row), row.reason)
+      assert.is_truthy(text:find(line, 1, true), line)
+    end
+  end)
 
   it("of all queues is no less than that of one", function()
     assert.error_matches(function()

@@ -87,6 +87,7 @@ static bool write_some(chaski__link *link) {
   int64_t taken = transport_of(link)->write(link->stream, slices, n);
   if (taken < 0) {
     link->failure = (int)taken;
+    link->out.borrowed = total; /* some of it may have gone: the peer may have it */
     return false;
   }
   if (taken > 0) gone(link, (size_t)taken);
@@ -127,11 +128,12 @@ static void on_written(void *user, int status) {
   chaski__loop_touch(link->loop);
   link->waiting = false;
   size_t bytes = link->out.borrowed;
-  link->out.borrowed = 0;
-  if (status != CHASKI_OK)
-    link->failure = status;
-  else
+  if (status != CHASKI_OK) {
+    link->failure = status; /* and borrowed it stays: the peer may have some of it */
+  } else {
+    link->out.borrowed = 0;
     gone(link, bytes);
+  }
   chaski__loop_dirty(link);
 }
 

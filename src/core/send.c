@@ -279,6 +279,14 @@ static int check_publish(const chaski_node *node, chaski_slice topic, size_t dat
   return data + envelope > node->limits.data_max ? CHASKI_ETOOBIG : CHASKI_OK;
 }
 
+/* The same; the queues of the process leave room for it then. */
+static int make_way(chaski_node *node, chaski_slice topic, size_t data, const chaski_edge *edge) {
+  int r = check_publish(node, topic, data, edge);
+  if (r != CHASKI_OK || !chaski__queues_over(node->loop, data)) return r;
+  chaski__shed(node->loop, data);
+  return check_publish(node, topic, data, edge);
+}
+
 static void send_to(chaski_node *node, const chaski__topic *topic, chaski_edge *only, outgoing *o) {
   if (only)
     enqueue(only, o);
@@ -303,8 +311,7 @@ int chaski_node_publish(chaski_node *node, chaski_slice topic, chaski_slice data
 int chaski_node_publish_parts(chaski_node *node, chaski_slice topic, const chaski_slice data[2], chaski_edge *edge,
                               uint8_t ttl, char *uuid_out) {
   size_t len = data[0].len + data[1].len;
-  chaski__shed(node->loop, topic.len + len);
-  int r = check_publish(node, topic, len, edge);
+  int r = make_way(node, topic, len, edge);
   if (r == CHASKI_OK && !chaski__we_may(node, CHASKI_RIGHT_PUBLISH, topic)) r = CHASKI_EFORBIDDEN;
   if (r != CHASKI_OK) return r;
   const chaski__topic *known = chaski__topic_recall(&node->topics, &node->published, topic, topic);
@@ -357,8 +364,7 @@ void chaski_node_full_edges(const chaski_node *node, chaski_slice topic, chaski_
 int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topic, chaski_slice data,
                       chaski_edge *edge) {
   if (!command.len || command.len > CHASKI_COMMAND_MAX) return CHASKI_EINVAL;
-  chaski__shed(node->loop, topic.len + data.len);
-  int r = check_publish(node, topic.len ? topic : chaski_slice_str(CHASKI_TOPIC_ALL), data.len, edge);
+  int r = make_way(node, topic.len ? topic : chaski_slice_str(CHASKI_TOPIC_ALL), data.len, edge);
   if (r != CHASKI_OK) return r;
   chaski__span span;
   chaski_envelope e = control_envelope(node, command, topic);
@@ -390,11 +396,11 @@ int chaski_node_write_data(chaski_node *node, chaski_slice frame, chaski_edge *c
                            chaski_edge *const *excluded, size_t n_excluded) {
   chaski_message m;
   const char *why;
-  chaski__shed(node->loop, frame.len);
   if (node->state != NODE_RUNNING) return CHASKI_ESTOPPED;
   if (chaski_message_read_bytes(frame, &m, &why) != CHASKI_OK) return CHASKI_EMALFORMED;
   if (data_length(frame.ptr) > node->limits.data_max) return CHASKI_ETOOBIG;
   chaski__span span;
+  chaski__shed(node->loop, frame.len);
   if (!chaski__arena_take(&node->loop->arena, frame.len, &span)) return CHASKI_ENOMEM;
   memcpy(chaski__span_bytes(&span), frame.ptr, frame.len);
   outgoing o = {.span = &span, .topic = m.topic, .uuid = m.uuid, .refused = CHASKI_ENOEDGE};

@@ -48,6 +48,17 @@ local function row(label, value)
   if value ~= nil and value ~= "" then data.print(("%-14s %s"):format(label, data.text(value))) end
 end
 
+local function words_of_limits(limits)
+  local list = {}
+  for name, limit in pairs(limits) do
+    if type(limit) == "table" and type(limit.hits) == "number" and limit.hits > 0 then
+      list[#list + 1] = ("%s (%s) %s times"):format(data.safe(name), data.text(limit.value), data.text(limit.hits))
+    end
+  end
+  table.sort(list)
+  return #list > 0 and table.concat(list, ", ") or "none"
+end
+
 local function print_edges(edges)
   data.print ""
   data.print(("%-20s %-24s %10s %8s  %s"):format("edge", "address", "latency", "queued", "subscriptions"))
@@ -78,6 +89,7 @@ local function print_status(edge, status, told)
   for _, name in ipairs { "published", "delivered", "relayed", "duplicates", "dropped", "no_interest" } do
     row(name, told.ledger[name])
   end
+  row("limits hit", words_of_limits(told.limits or {}))
   print_edges(told.edges)
 end
 
