@@ -85,7 +85,7 @@
 ---@field queue_hard chaski.limit 16 MiB: overflow applies above
 ---@field queue_total chaski.limit 256 MiB: all queues of the process together, the least of its nodes' counts; above, the largest goes
 ---@field queue_stall chaski.limit 10 s: above high without progress: slow_consumer
----@field resume_timeout chaski.limit 30 s: how long a lost edge may be resumed; 0: not at all
+---@field resume_timeout chaski.limit 120 s: how long a lost edge may be resumed; 0: not at all
 ---@field resume_frames chaski.limit 65536: frames kept for a peer that has not acknowledged them
 ---@field resume_bytes chaski.limit 0 bytes: the same in bytes, never more than queue_hard; 0: as much
 ---@field inbox_max chaski.limit 1024: messages that wait for one subscription's handler
