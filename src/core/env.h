@@ -22,7 +22,8 @@
  *
  * Upcalls never happen inside the transport function that caused them (connect, write, shutdown, pause,
  * resume, close return first); the core may call any function of the table, close() included, from inside an
- * upcall. After close() the only upcall is `closed`. */
+ * upcall. After close() the only upcall is `closed`. The tables of upcalls that a transport is given outlive what they
+ * are for: it keeps the pointer. */
 typedef struct chaski_stream chaski_stream;     /* owned by the transport until `closed` */
 typedef struct chaski_listener chaski_listener; /* owned by the transport until `closed` */
 typedef struct chaski_udp chaski_udp;           /* owned by the transport until `closed` */

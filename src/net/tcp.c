@@ -12,19 +12,24 @@
 #include <string.h>
 #include <sys/socket.h>
 
+typedef struct dialling {
+  uv_connect_t req;
+  chaski__lookup *lookup; /* under way, or NULL */
+  struct addrinfo *found; /* what it found */
+  struct addrinfo *next;  /* the one to try next */
+  uint16_t port;
+} dialling;
+
 struct chaski_stream {
   chaski__member member;
   chaski_net *net;
   uv_tcp_t tcp;
-  chaski_stream_events events;
+  const chaski_stream_events *events;
   void *user;
-  chaski__lookup *lookup; /* under way, or NULL */
-  struct addrinfo *found; /* what it found, while dialling */
-  struct addrinfo *next;  /* the one to try next */
+  dialling *dial; /* NULL: accepted, or connected */
   chaski_stream *sated_next;
   uint64_t turn; /* the turn that turn_read counts in */
   uint32_t turn_read;
-  uint16_t port;
   int status; /* of the last attempt; later why writing failed: the `end` says so too */
   bool connected, paused, ended, sated, closing;
 };
@@ -33,15 +38,16 @@ static void attempt(chaski_stream *s);
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-static void forget_addresses(chaski_stream *s) {
-  if (s->found) uv_freeaddrinfo(s->found);
-  s->found = s->next = NULL;
+static void end_dial(chaski_stream *s) {
+  if (s->dial && s->dial->found) uv_freeaddrinfo(s->dial->found);
+  chaski__free(s->dial);
+  s->dial = NULL;
 }
 
 static void destroy(chaski_stream *s) {
   chaski_net *net = s->net;
-  forget_addresses(s);
-  if (s->events.closed) s->events.closed(s->user);
+  end_dial(s);
+  if (s->events) s->events->closed(s->user);
   chaski__net_remove(net, &s->member);
   chaski__free(s);
 }
@@ -53,8 +59,10 @@ static void on_closed(uv_handle_t *handle) {
 void chaski__stream_close(chaski_stream *s) {
   if (s->closing) return;
   s->closing = true;
-  if (s->lookup) chaski__resolve_cancel(s->lookup);
-  s->lookup = NULL;
+  if (s->dial && s->dial->lookup) {
+    chaski__resolve_cancel(s->dial->lookup);
+    s->dial->lookup = NULL;
+  }
   if (!uv_is_closing((uv_handle_t *)&s->tcp)) uv_close((uv_handle_t *)&s->tcp, on_closed);
 }
 
@@ -99,7 +107,7 @@ static void on_end(chaski_stream *s, int uv_err) {
   int status = s->status ? s->status : chaski__net_error(uv_err);
   s->ended = true;
   uv_read_stop((uv_stream_t *)&s->tcp);
-  s->events.end(s->user, status);
+  s->events->end(s->user, status);
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t nread, const uv_buf_t *buf) {
@@ -110,7 +118,7 @@ static void on_read(uv_stream_t *tcp, ssize_t nread, const uv_buf_t *buf) {
     return;
   }
   ration(s, (size_t)nread);
-  s->events.data(s->user, (const uint8_t *)buf->base, (size_t)nread);
+  s->events->data(s->user, (const uint8_t *)buf->base, (size_t)nread);
 }
 
 static void read_on(chaski_stream *s) {
@@ -188,10 +196,10 @@ static void on_attempt_closed(uv_handle_t *handle) {
     return;
   }
   uv_tcp_init(s->net->loop, &s->tcp);
-  if (s->next)
+  if (s->dial->next)
     attempt(s);
   else
-    s->events.connected(s->user, s->status);
+    s->events->connected(s->user, s->status);
 }
 
 static void attempt_failed(chaski_stream *s, int status) {
@@ -201,57 +209,53 @@ static void attempt_failed(chaski_stream *s, int status) {
 
 static void on_connect(uv_connect_t *req, int uv_err) {
   chaski_stream *s = CHASKI__OWNER(req->handle, chaski_stream, tcp);
-  chaski__free(req);
   if (s->closing) return;
   if (uv_err == 0 && met_itself(s)) uv_err = UV_ECONNREFUSED;
   if (uv_err != 0) {
     attempt_failed(s, chaski__net_error(uv_err));
     return;
   }
-  forget_addresses(s);
+  end_dial(s);
   tune(s);
   s->status = CHASKI_OK;
   s->connected = true;
   read_on(s);
-  s->events.connected(s->user, CHASKI_OK);
+  s->events->connected(s->user, CHASKI_OK);
 }
 
 static void dial(chaski_stream *s, const struct sockaddr *addr) {
-  uv_connect_t *req = chaski__malloc(sizeof *req);
-  int rc = req ? uv_tcp_connect(req, &s->tcp, addr, on_connect) : UV_ENOMEM;
-  if (rc == 0) return;
-  chaski__free(req);
-  attempt_failed(s, chaski__net_error(rc));
+  int rc = uv_tcp_connect(&s->dial->req, &s->tcp, addr, on_connect);
+  if (rc != 0) attempt_failed(s, chaski__net_error(rc));
 }
 
 static void attempt(chaski_stream *s) {
-  struct addrinfo *target = s->next;
-  s->next = target->ai_next;
-  chaski__sockaddr_set_port(target->ai_addr, s->port);
+  struct addrinfo *target = s->dial->next;
+  s->dial->next = target->ai_next;
+  chaski__sockaddr_set_port(target->ai_addr, s->dial->port);
   dial(s, target->ai_addr);
 }
 
 static void on_resolved(void *user, int status, struct addrinfo *list) {
   chaski_stream *s = user;
-  s->lookup = NULL;
-  s->found = s->next = list;
+  s->dial->lookup = NULL;
+  s->dial->found = s->dial->next = list;
   if (status == CHASKI_OK && list)
     attempt(s);
   else
-    s->events.connected(s->user, status ? status : CHASKI_ERESOLVE);
+    s->events->connected(s->user, status ? status : CHASKI_ERESOLVE);
 }
 
 /* Numeric addresses are dialled at once, without the thread pool. */
 static int dial_host(chaski_stream *s, const char *host) {
   struct sockaddr_storage addr;
   int status = CHASKI_OK;
-  if (chaski__sockaddr_parse(host, s->port, &addr) == CHASKI_OK) {
+  if (chaski__sockaddr_parse(host, s->dial->port, &addr) == CHASKI_OK) {
     stream_begin(s);
     dial(s, (struct sockaddr *)&addr);
     return CHASKI_OK;
   }
-  s->lookup = chaski__resolve(s->net, host, on_resolved, s, &status);
-  if (s->lookup) stream_begin(s);
+  s->dial->lookup = chaski__resolve(s->net, host, on_resolved, s, &status);
+  if (s->dial->lookup) stream_begin(s);
   return status;
 }
 
@@ -261,14 +265,20 @@ int chaski__stream_connect(void *ctx, const char *host, uint16_t port, const cha
   if (net->closing) return CHASKI_ESTOPPED;
   chaski_stream *s = stream_new(net);
   if (!s) return CHASKI_ENOMEM;
-  s->events = *events;
+  s->events = events;
   s->user = user;
-  s->port = port;
-  int rc = dial_host(s, host);
-  if (rc == CHASKI_OK)
+  s->dial = chaski__calloc(1, sizeof *s->dial);
+  int rc = CHASKI_ENOMEM;
+  if (s->dial) {
+    s->dial->port = port;
+    rc = dial_host(s, host);
+  }
+  if (rc == CHASKI_OK) {
     *out = s;
-  else
-    chaski__free(s);
+    return rc;
+  }
+  end_dial(s);
+  chaski__free(s);
   return rc;
 }
 
@@ -288,7 +298,7 @@ chaski_stream *chaski__stream_adopt(chaski_net *net, int fd) {
 }
 
 void chaski__stream_open(chaski_stream *s, const chaski_stream_events *events, void *user) {
-  s->events = *events;
+  s->events = events;
   s->user = user;
   read_on(s);
 }
@@ -333,7 +343,7 @@ static void on_written(uv_write_t *req, int uv_err) {
   chaski_stream *s = CHASKI__OWNER(req->handle, chaski_stream, tcp);
   chaski__free(req);
   if (s->closing) return;
-  s->events.written(s->user, uv_err ? fail_writing(s, uv_err) : CHASKI_OK);
+  s->events->written(s->user, uv_err ? fail_writing(s, uv_err) : CHASKI_OK);
 }
 
 /* libuv copies the array of buffers, not what they point to. */
