@@ -87,6 +87,7 @@ local classes = {
   forbidden = "denied",
   certificate = "denied",
   refused_right = "denied",
+  denied = "denied",
   unknown_callback = "no_interest",
   no_interest = "no_interest",
   bad_invite = "usage",
