@@ -1,6 +1,6 @@
--- wire.lua: what `chaski repl` and a host say to each other: tables with a field `kind`, packed, each behind its
--- length. The host says hello or refused first, then output as it comes; each line is answered by done. While a line runs its
--- session sends nothing but interrupts, so that any byte that waits then is one. SPDX-License-Identifier: MIT
+-- wire.lua: what `chaski repl` and a host say to each other: tables with a field `kind`, packed, each with its length
+-- before it. The host says hello or refused first, then output as it comes; each line is answered by done. While a line
+-- runs its session sends nothing but interrupts, so that any byte that waits then is one. SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 
 local MOST = 1024 * 1024 -- bytes of one: a statement, a piece of output
