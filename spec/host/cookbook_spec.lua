@@ -193,7 +193,7 @@ end)
 
 it_async("relay: what is said in one network is read in the third", function()
   local env = { CHASKI_LUA = helper.program, TMPDIR = false, LD_PRELOAD = false }
-  local probe = "command -v ip >&2 && unshare -Urnm --pid --fork ip link add a type veth peer b"
+  local probe = "command -v ip >&2 && unshare -Urnm --pid --fork ip link add name left type veth peer name right"
   local probed = helper.run({ "-c", probe }, { program = "sh", env = env })
   if probed.code ~= 0 then return pending("no network namespaces without being root here: " .. probed.err) end
   local process = helper.run({}, { program = FOLDER .. "networks", timeout = 15, env = env })
