@@ -171,7 +171,7 @@ end
 
 --- A node as the options have it; more options of chaski.node in `given`.
 function M.node(args, given)
-  local options = { reconnect = false }
+  local options = { reconnect = false, limits = { resume_timeout = 0 } } -- who does not dial again waits for nothing
   for name, value in pairs(given or {}) do
     options[name] = value
   end
