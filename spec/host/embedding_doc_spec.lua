@@ -1,4 +1,4 @@
--- docs/embedding.md: the commands in it build the example against the libraries of the build, and it does what is shown.
+-- docs/embedding.md: the commands in it build the example with the libraries of the build, and it does what is shown.
 -- SPDX-License-Identifier: MIT
 local helper = require "spec.helper"
 
