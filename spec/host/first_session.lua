@@ -48,7 +48,7 @@ function M.recorded()
   local lines = {}
   for line in session:gmatch "[^\n]+" do
     local prompt, typed = line:match "^(>>? )(.+)$"
-    if typed then lines[#lines + 1] = { prompt = prompt, text = typed } end
+    if typed and typed ~= "^D" then lines[#lines + 1] = { prompt = prompt, text = typed } end
   end
   return session, lines
 end
