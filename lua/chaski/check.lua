@@ -177,7 +177,7 @@ function M.run(path, ...)
   local state = new_state(path)
   local chunk, why = loadfile(path ~= "-" and path or nil, "t")
   if not chunk then
-    io.stderr:write(why, "\n")
+    io.stderr:write("chaski-lua: ", why, "\n")
     return 1
   end
   local before = core.errors()

@@ -246,6 +246,9 @@ describe("--reload", function()
     local process = helper.run { "--reload", helper.file "error 'no'" }
     assert.matches("no\n", process.err)
     assert.equal(1, process.code)
+    process = helper.run { "--reload", "/nowhere.lua" }
+    assert.equal("chaski-lua: cannot open /nowhere.lua: No such file or directory\n", process.err)
+    assert.equal(1, process.code)
     assert.matches("'%-%-watch' needs a script", helper.run({ "--watch" }).err)
     assert.equal(0, helper.run({ "--reload", helper.file "print(...)", "a" }).code)
   end)

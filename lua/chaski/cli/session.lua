@@ -91,6 +91,7 @@ local classes = {
   unknown_callback = "no_interest",
   no_interest = "no_interest",
   bad_invite = "usage",
+  bad_address = "usage",
 }
 for _, code in ipairs {
   "refused",
@@ -104,7 +105,6 @@ for _, code in ipairs {
   "lease",
   "tls",
   "access",
-  "bad_address",
   "not_available",
   "truncated",
   "protocol",
@@ -197,7 +197,7 @@ function M.connect(node, args)
   if err.code == "stopped" then M.exit(0) end
   M.complain(err)
   local code = M.code_of(err)
-  M.exit(code == M.codes.denied and code or M.codes.no_connection)
+  M.exit((code == M.codes.denied or code == M.codes.usage) and code or M.codes.no_connection)
 end
 
 --- Both, and whether the peer refuses something: state.denied says what.
