@@ -1,7 +1,7 @@
 -- secure.lua INVITATION [PORT | ADDRESS]: a member of a mesh in which everybody has proved who they are, and may do
--- what the certificate says. INVITATION is a file with the string that `chaski ca invite` has printed; it is good for one
--- enrolment, after which the key and certificate beside it are used. With a PORT it listens there and passes on what
--- others say, with an ADDRESS it connects to such a one. Lines are published; what others say is printed.
+-- what the certificate says. INVITATION is a file with the string that `chaski ca invite` has printed; it is good for
+-- one enrolment, after which the key and certificate beside it are used. With a PORT it listens there and passes on
+-- what others say, with an ADDRESS it connects to such a one. Lines are published; what others say is printed.
 -- SPDX-License-Identifier: MIT
 local chaski = require "chaski"
 

@@ -79,7 +79,7 @@ describe("the Debian package", function()
     assert.matches("all 4 processes have left in good order\n$", demo)
     local control = run("dpkg-deb", { "-f", file })
     assert.matches("Version: " .. version():gsub("%p", "%%%0"), control)
-    for _, name in ipairs { "libuv1", "liblua5.4%-0", "libssl3", "libedit2", "lua%-luv", "lua%-argparse" } do
+    for _, name in ipairs { "libuv1", "libmpack0", "libssl3", "libedit2", "lua%-luv", "lua%-argparse" } do
       assert.matches("Depends:[^\n]*" .. name, control)
     end
   end, 60)
