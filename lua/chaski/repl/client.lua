@@ -29,6 +29,7 @@ local function connect(path)
     core.wake(waiter, err or false)
   end)
   local name = core.park()
+  core.sleep(0) -- out of the callback: luv frees its request behind it, and who gives up now may end the program
   if not name then return pipe end
   pipe:close()
   local code = codes[name] or "refused"
