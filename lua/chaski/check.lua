@@ -4,6 +4,7 @@
 -- What it does beside chaski (files, os.execute, luv) it does. SPDX-License-Identifier: MIT
 local chaski = require "chaski"
 local core = require "chaski.core"
+local handle = require "chaski.handle"
 local show = require "chaski.repl.show"
 local uv = require "luv"
 
@@ -112,6 +113,12 @@ local function wrap_sim(state)
   end
 end
 
+local function wrap_repl()
+  chaski.repl.listen = function(path)
+    return handle("repl " .. tostring(path), function() end)
+  end
+end
+
 local function wrap_exit(state)
   os.exit = function(code) -- luacheck: ignore
     state.exit = (code == nil or code == true) and 0 or code or 1
@@ -170,12 +177,13 @@ function M.run(path, ...)
   local state = new_state(path)
   local chunk, why = loadfile(path ~= "-" and path or nil, "t")
   if not chunk then
-    io.stderr:write(why, "\n")
+    io.stderr:write("chaski-lua: ", why, "\n")
     return 1
   end
   local before = core.errors()
   wrap_connect(state, wrap_node(state))
   wrap_sim(state)
+  wrap_repl()
   wrap_exit(state)
   local text = run(state, chunk, ...)
   local logged = core.errors() - before

@@ -40,6 +40,8 @@ local chaski = {
 
   memory_limit = limits.memory_limit,
   handler_limits = limits.handler_limits,
+  repl = require "chaski.repl",
+
   log = require "chaski.log",
   random = core.random,
   sim = require "chaski.sim",

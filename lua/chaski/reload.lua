@@ -468,6 +468,10 @@ function M.run(watched, path, ...)
   hangup:unref()
   if watched then watch() end
   local chunk, failure = loadfile(path, "t")
+  if not chunk and not watched then -- as without --reload: where in us it was found tells nothing
+    io.stderr:write("chaski-lua: ", failure, "\n")
+    os.exit(1, true)
+  end
   local generation = begin(nil)
   if chunk then
     run(generation, chunk, function(ok, why)

@@ -113,6 +113,7 @@ describe("the command line", function()
       assert_fails(3, "^chaski: .*connection refused\n$", args)
     end
     assert_fails(3, "cannot be resolved", { "ping", "-h", "no.such.host.invalid" })
+    assert_fails(2, "the port is not in 1..65535", { "ping", "-p", "99999" })
   end)
 
   it_async("completes in shells", function()

@@ -6,6 +6,7 @@ local uv = require "luv"
 local FOLDER = "scripts/cookbook/"
 local LINES = 40 -- a recipe has fewer
 
+local command = helper.program:gsub("chaski%-lua$", "chaski")
 local running, folders = {}, {} -- what a failed test must not leave
 
 local function it_async(name, test)
@@ -59,13 +60,18 @@ local function names_in(path)
   return names
 end
 
+local function remove(path)
+  if uv.fs_lstat(path).type ~= "directory" then return os.remove(path) end
+  for _, name in ipairs(names_in(path)) do
+    remove(path .. "/" .. name)
+  end
+  uv.fs_rmdir(path)
+end
+
 teardown(function()
   helper.clean()
   for _, path in ipairs(folders) do
-    for _, name in ipairs(names_in(path)) do
-      os.remove(path .. "/" .. name)
-    end
-    uv.fs_rmdir(path)
+    remove(path)
   end
 end)
 
@@ -97,7 +103,6 @@ it_async("hub and sensor: readings come, are asked for, and their end is noticed
   local address = address_of(hub)
   local sensor = start("sensor.lua", "kitchen", address)
   hub:expect "kitchen speaks: "
-  local command = helper.program:gsub("chaski%-lua$", "chaski")
   local asked = helper.run({ "req", "-h", address, "latest" }, { program = command })
   assert.matches('kitchen = { age = [%d.e-]+, unit = "processes", value = [%d.]+ }', asked.out)
   sensor:kill()
@@ -186,11 +191,59 @@ it_async("experiment: a row and a picture for each shape", function()
   assert.matches("<svg ", read(pictures .. "/" .. names[1]))
 end)
 
+it_async("relay: what is said in one network is read in the third", function()
+  local env = { CHASKI_LUA = helper.program, TMPDIR = false, LD_PRELOAD = false }
+  local probe = "command -v ip >&2 && unshare -Urnm --pid --fork ip link add name left type veth peer name right"
+  local probed = helper.run({ "-c", probe }, { program = "sh", env = env })
+  if probed.code ~= 0 then return pending("no network namespaces without being root here: " .. probed.err) end
+  local process = helper.run({}, { program = FOLDER .. "networks", timeout = 15, env = env })
+  assert.equal("", process.err)
+  assert.equal(
+    "a dials b: node:connect 10.0.3.2:8511: host or network unreachable\n"
+      .. "b reads: hello from a\na reads: hello from b\n",
+    process.out
+  )
+  assert.equal(0, process.code)
+end)
+
+it_async("secure: who has no certificate does not get in, who has one may what it says, until it is revoked", function()
+  local home = folder()
+  local function ca(name, ...)
+    local list = { "ca", name, "--location", home .. "/ca", ... }
+    return helper.start(list, { program = command, timeout = 15 })
+  end
+  local function invite(name, ...)
+    local path = home .. "/" .. name
+    local file <close> = assert(io.open(path, "w"))
+    file:write(ca("invite", name, ...):wait().out)
+    return path
+  end
+  assert.equal(0, ca("init", "--mesh", "home"):wait().code)
+  local serving = ca("serve", "--tries", "100")
+  running[#running + 1] = serving
+  serving:expect "listens at"
+  local hub = start("secure.lua", invite("hub", "--relay"), "0")
+  hub:expect "* chaski://home/hub listens at "
+  local address = address_of(hub)
+  local bob = start("secure.lua", invite "bob", address)
+  local eve = start("secure.lua", invite("eve", "--publish", "gossip"), address)
+  bob:expect "* chaski://home/bob listens"
+  eve:expect "* chaski://home/eve listens"
+  bob:write "hello\n"
+  eve:expect "hub: hello\n"
+  eve:write "me too\n"
+  eve:expect "* not sent: "
+  local stranger = helper.run({ "pub", "-h", address, "-t", "news", "-m", "x" }, { program = command })
+  assert.equal(3, stranger.code)
+  assert.equal(0, ca("revoke", "bob"):wait().code)
+  hub:expect "* bob has gone: certificate"
+end)
+
 describe("a recipe", function()
   it("is short, and in the README", function()
     local readme = read(FOLDER .. "README.md")
     for _, name in ipairs(names_in(FOLDER)) do
-      if name:find "%.lua$" then
+      if name ~= "README.md" then
         assert.truthy(readme:find("`" .. name .. "`", 1, true), name)
         assert.is_true(select(2, read(FOLDER .. name):gsub("\n", "")) < LINES, name)
       end

@@ -12,7 +12,7 @@ local function start(args, env)
   folder = assert(uv.fs_mkdtemp "/tmp/chaski-demo-XXXXXX")
   local words = { "scripts/demo", table.unpack(args) }
   env = env or {}
-  env.TMPDIR, env.CHASKI_GC = folder, false
+  env.TMPDIR, env.CHASKI_GC, env.CHASKI_LUA = folder, false, false
   return helper.start(words, { program = "setsid", env = env, timeout = 60 })
 end
 

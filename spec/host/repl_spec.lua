@@ -1,5 +1,6 @@
 -- The interactive mode of chaski-lua: on a terminal (a pseudo-terminal, driven by terminal.py) and from a pipe.
 -- SPDX-License-Identifier: MIT
+local Terminal = require "spec.host.terminal"
 local helper = require "spec.helper"
 local uv = require "luv"
 
@@ -8,65 +9,9 @@ local function it_async(name, test, timeout)
 end
 
 local UP, LEFT, RIGHT, DELETE = "\27[A", "\27[D", "\27[C", "\127"
-local CTRL_A, CTRL_C, CTRL_D, CTRL_E, CTRL_R = "\1", "\3", "\4", "\5", "\18"
+local CTRL_A, CTRL_C, CTRL_E, CTRL_R = "\1", "\3", "\5", "\18"
 
--- LD_PRELOAD: with sanitizers their library, which python3 is not built for.
-local environment = { CHASKI_HISTORY = "", TERM = "xterm", LC_ALL = "C.UTF-8", HOME = "/nowhere", LD_PRELOAD = false }
-
---- Without what moves the cursor; lines end with "\n".
-local function visible(text)
-  return (text:gsub("\27%[[%d;?]*%a", ""):gsub("\r+\n", "\n"):gsub("[\r\b\a]", ""))
-end
-
--- --- a terminal ------------------------------------------------------------------------------------------------------
-
-local Terminal = {}
-Terminal.__index = Terminal
-
---- Wait until the text has been shown since what was waited for last. Returns what was shown up to its end.
-function Terminal:shows(text)
-  local process, from = self.process, self.at
-  local first, last
-  process:until_(function()
-    first, last = visible(process.out):find(text, from, true)
-    return first or process.over
-  end, ("no '%s'"):format(text))
-  if not first then error(("ended without '%s':\n%s"):format(text, process.out), 2) end
-  self.at = last + 1
-  return visible(process.out):sub(from, last)
-end
-
-function Terminal:type(text)
-  self.process:write(text)
-end
-
---- Type a line, and wait for what it gives and the next prompt.
-function Terminal:enter(line, answer)
-  self:type(line .. "\n")
-  if answer then self:shows(answer) end
-  self:shows "\n> "
-end
-
---- Ctrl-D, and the end.
-function Terminal:leave(code)
-  self:type(CTRL_D)
-  self.process:wait()
-  assert.equal(code or 0, self.process.code)
-end
-
-local function open(args, more)
-  local env = {}
-  for _, list in ipairs { environment, more or {} } do
-    for name, value in pairs(list) do
-      env[name] = value
-    end
-  end
-  local list = { "-B", "spec/host/terminal.py", "24", "80", helper.program, table.unpack(args or {}) }
-  local process = helper.start(list, { program = "python3", open = true, env = env, timeout = 8 })
-  local terminal = setmetatable({ process = process, at = 1 }, Terminal)
-  terminal:shows "> "
-  return terminal
-end
+local open, visible = Terminal.open, Terminal.visible
 
 teardown(helper.clean)
 
@@ -282,7 +227,7 @@ describe("the end", function()
     for keys, expected in pairs { ["os.exit(3)\n"] = "code 3\n icanon", ["\4"] = "code 0\n icanon" } do
       local process = helper.start(
         { "-B", "spec/host/terminal.py", "24", "80", "sh", "-c", code, helper.program },
-        { program = "python3", open = true, env = environment, timeout = 8 }
+        { program = "python3", open = true, env = Terminal.environment(), timeout = 8 }
       )
       process:expect "> "
       process:write(keys)

@@ -5,6 +5,7 @@
 
 #include <editline/readline.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,6 +190,22 @@ static char **complete(const char *before, const char *word) {
 /* --- the module ------------------------------------------------------------------------------------------------------
  */
 
+/* io.stdout and io.stderr were opened with the library: now they are what C calls so. */
+static void refresh_stream(lua_State *L, const char *name, FILE *file) {
+  lua_getglobal(L, "io");
+  lua_getfield(L, -1, name);
+  luaL_Stream *stream = luaL_testudata(L, -1, LUA_FILEHANDLE);
+  if (stream && stream->closef) stream->f = file;
+  lua_pop(L, 2);
+}
+
+static void open_screen(lua_State *L) {
+  FILE *out = stdout, *err = stderr;
+  host_screen_open();
+  if (stdout != out) refresh_stream(L, "stdout", stdout);
+  if (stderr != err) refresh_stream(L, "stderr", stderr);
+}
+
 /* start(on_interrupt, complete) -> whether there is a terminal. on_interrupt() is called when Ctrl-C comes and nobody
  * reads; complete(line before the cursor, word) -> list of words. */
 static int l_start(lua_State *L) {
@@ -199,6 +216,7 @@ static int l_start(lua_State *L) {
   chaski_runtime *rt = chaski__runtime(L);
   bool started = host_terminal_start(rt->uv, &events);
   if (started) {
+    open_screen(L);
     here.complete = luaL_ref(L, LUA_REGISTRYINDEX);
     here.on_interrupt = luaL_ref(L, LUA_REGISTRYINDEX);
     here.rt = rt;

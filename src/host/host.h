@@ -35,14 +35,15 @@ void host_open_coroutines(lua_State *L, chaski_runtime *rt);
 typedef struct host_options {
   char **argv;
   int argc;
-  int script;            /* index of the script in argv; argc: none */
-  bool execute, version; /* -e, -v given */
-  bool interactive;      /* -i, or neither script nor -e nor -v on a terminal */
-  bool ignore_env;       /* -E */
-  bool check;            /* --check: the script is not run but looked at */
-  bool reload, watch;    /* --reload or --watch, --watch */
-  const char *log_level; /* --log-level, NULL */
-  host_limits limits;    /* --memory-limit and the like */
+  int script;              /* index of the script in argv; argc: none */
+  bool execute, version;   /* -e, -v given */
+  bool interactive;        /* -i, or neither script nor -e nor -v on a terminal */
+  bool ignore_env;         /* -E */
+  bool check;              /* --check: the script is not run but looked at */
+  bool reload, watch;      /* --reload or --watch, --watch */
+  const char *log_level;   /* --log-level, NULL */
+  const char *repl_socket; /* --repl-socket, NULL */
+  host_limits limits;      /* --memory-limit and the like */
 } host_options;
 
 /* True: go on with *o. False: *status is the exit code; all has been said. */

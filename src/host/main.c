@@ -142,7 +142,7 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   if (!host_options_read(argc, argv, &options, &status)) return status;
   raise_file_limit();
-  if (options.interactive && isatty(STDOUT_FILENO)) host_screen_open();
+  if (options.interactive) host_screen_open();
   int rc = uv_loop_init(&loop);
   if (rc != 0) return refuse("the event loop", uv_strerror(rc));
   lua_State *L = host_new_state();

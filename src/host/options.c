@@ -26,6 +26,7 @@ static const char usage[] =
     "  --check            check 'script' without listening: syntax, options, ports, and a run on a virtual network\n"
     "  --reload           run 'script' again at SIGHUP: nodes of the same name and their edges stay\n"
     "  --watch            the same, and when its file changes\n"
+    "  --repl-socket PATH let 'chaski repl PATH' in, for processes of this user only\n"
     "  --help             show this text\n"
     "  --version          show version information and end\n"
     "  --                 stop handling options\n"
@@ -54,8 +55,8 @@ static bool refuse(const char *arg, const char *why, int *status) {
 }
 
 /* The options that have an argument. */
-static const char *const valued[] = {"--log-level",     "--memory-limit",  "--handler-warn",
-                                     "--handler-limit", "--handler-abort", NULL};
+static const char *const valued[] = {
+    "--log-level", "--repl-socket", "--memory-limit", "--handler-warn", "--handler-limit", "--handler-abort", NULL};
 
 /* Which of them it is, alone or with = and its argument: *value, NULL when that is the next word. */
 static const char *find_valued(const char *arg, const char **value) {
@@ -78,6 +79,7 @@ static bool valued_option(host_options *o, int *i, const char *name, const char 
   if (!value) value = o->argv[++*i];
   if (!value) return refuse(name, "needs argument", status);
   if (name == valued[0]) return log_level(o, value, status);
+  if (name == valued[1]) return *value ? (o->repl_socket = value) != NULL : refuse(name, "needs argument", status);
   const char *why = host_limits_read(&o->limits, name + 2, value);
   return why ? refuse(value, why, status) : true;
 }

@@ -7,8 +7,8 @@
 
 /* --- screen.c ------------------------------------------------------------------------------------------------------
  */
-/* Call before Lua opens its libraries, when standard output is a terminal: from now on stdout and stderr know of a
- * prompt. Without memory they stay as they are. */
+/* When standard output is a terminal: from now on stdout and stderr, which are other streams then, know of a prompt.
+ * Before Lua opens its libraries, or whoever calls tells them. Without memory they stay as they are. Again: nothing. */
 void host_screen_open(void);
 /* A prompt stands there: hide() is called before something is written. NULL: it does no longer. */
 void host_screen_shield(void (*hide)(void));

@@ -4,6 +4,7 @@
 #include "repl.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,6 +86,10 @@ static FILE *open_stream(screen_stream *s, int mode) {
 
 /* glibc's stdout and stderr are variables: whoever prints, Lua's io library too, prints to what they hold then. */
 void host_screen_open(void) {
+  static bool open = false;
+  if (open || !isatty(STDOUT_FILENO)) return;
+  open = true;
+  fflush(stdout);
   FILE *out = open_stream(&here.out, _IOLBF), *err = isatty(STDERR_FILENO) ? open_stream(&here.err, _IONBF) : NULL;
   if (out) stdout = out;
   if (err) stderr = err;

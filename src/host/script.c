@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum stage { INIT, OPTIONS, SCRIPT, DIALOGUE, ENDING, END };
+enum stage { INIT, OPTIONS, SOCKET, SCRIPT, DIALOGUE, ENDING, END };
 
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
@@ -116,8 +116,21 @@ static int prepare_option(lua_State *L, host_script *s) {
     load_string(L, s, arg, "=(command line)");
     return 0;
   }
-  if (option == '\0') s->stage = SCRIPT;
+  if (option == '\0') s->stage = SOCKET;
   return -1;
+}
+
+/* Before the script, so that one can look at it when it does not get on. */
+static int prepare_socket(lua_State *L, host_script *s) {
+  const host_options *o = s->options;
+  s->stage = SCRIPT;
+  if (!o->repl_socket || o->check) return -1;
+  s->no_trace = true;
+  if (luaL_loadstring(
+          L, "local server, why = require('chaski.repl').listen(...) if not server then error(why, 0) end") != LUA_OK)
+    lua_error(L);
+  lua_pushstring(L, o->repl_socket);
+  return 1;
 }
 
 static int push_arguments(lua_State *L, const host_options *o) {
@@ -145,6 +158,7 @@ static int prepare_reload(lua_State *L, host_script *s) {
 
 static int prepare_script(lua_State *L, host_script *s) {
   const host_options *o = s->options;
+  s->no_trace = false;
   if (o->check) return prepare_check(L, s);
   s->stage = o->interactive ? DIALOGUE : END;
   if (o->reload) return prepare_reload(L, s);
@@ -180,6 +194,8 @@ static int prepare(lua_State *L, host_script *s) {
     return prepare_init(L, s);
   case OPTIONS:
     return prepare_option(L, s);
+  case SOCKET:
+    return prepare_socket(L, s);
   case SCRIPT:
     return prepare_script(L, s);
   default:

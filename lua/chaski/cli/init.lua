@@ -3,7 +3,7 @@
 local argparse = require "argparse"
 local session = require "chaski.cli.session"
 
-local commands = { "pub", "sub", "req", "ping", "status", "top", "graph", "bench", "ca", "join", "completion" }
+local commands = { "pub", "sub", "req", "ping", "status", "top", "graph", "bench", "repl", "ca", "join", "completion" }
 
 local epilog = session.codes_text
   .. [[

@@ -87,9 +87,11 @@ local classes = {
   forbidden = "denied",
   certificate = "denied",
   refused_right = "denied",
+  denied = "denied",
   unknown_callback = "no_interest",
   no_interest = "no_interest",
   bad_invite = "usage",
+  bad_address = "usage",
 }
 for _, code in ipairs {
   "refused",
@@ -103,7 +105,6 @@ for _, code in ipairs {
   "lease",
   "tls",
   "access",
-  "bad_address",
   "not_available",
   "truncated",
   "protocol",
@@ -170,7 +171,7 @@ end
 
 --- A node as the options have it; more options of chaski.node in `given`.
 function M.node(args, given)
-  local options = { reconnect = false }
+  local options = { reconnect = false, limits = { resume_timeout = 0 } } -- who does not dial again waits for nothing
   for name, value in pairs(given or {}) do
     options[name] = value
   end
@@ -196,7 +197,7 @@ function M.connect(node, args)
   if err.code == "stopped" then M.exit(0) end
   M.complain(err)
   local code = M.code_of(err)
-  M.exit(code == M.codes.denied and code or M.codes.no_connection)
+  M.exit((code == M.codes.denied or code == M.codes.usage) and code or M.codes.no_connection)
 end
 
 --- Both, and whether the peer refuses something: state.denied says what.
