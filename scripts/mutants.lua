@@ -15,66 +15,192 @@ end
 
 -- name, file, what stands there, what stands there instead, and the test that must fail
 local mutants = {
-  { "frame length", "src/core/frame.c", "> d->topic_max || header_data(header) > d->data_max", "> d->topic_max",
-    core "frame" },
+  {
+    "frame length",
+    "src/core/frame.c",
+    "> d->topic_max || header_data(header) > d->data_max",
+    "> d->topic_max",
+    core "frame",
+  },
   { "topic length", "src/core/frame.c", "header_topic(header) > d->topic_max || ", "", core "frame" },
-  { "depth of data", "src/lua/unpack.c", "r->depth == r->opt.depth", "r->depth == CHASKI_CODEC_DEPTH_MAX",
-    spec "codec" },
-  { "count of elements", "src/lua/unpack.c", "n > r->opt.count - r->count", "n > UINT32_MAX - r->count",
-    spec "codec" },
-  { "number keys of maps", "src/lua/unpack.c", "r->number_keys++ == r->opt.number_keys",
-    "r->number_keys++ == UINT32_MAX", spec "codec" },
-  { "state before the handshake", "src/core/receive.c",
-    'chaski__link_fail(link, CHASKI_EPROTOCOL, "a command before the handshake");', "link->node->counters.ignored++;",
-    core "badinput" },
-  { "deadline of the handshake", "src/core/link.c", 'chaski__link_fail(link, CHASKI_EHANDSHAKE, "");',
-    "chaski__link_forgive(link);", core "badinput" },
+  {
+    "depth of data",
+    "src/lua/unpack.c",
+    "r->depth == r->opt.depth",
+    "r->depth == CHASKI_CODEC_DEPTH_MAX",
+    spec "codec",
+  },
+  {
+    "count of elements",
+    "src/lua/unpack.c",
+    "n > r->opt.count - r->count",
+    "n > UINT32_MAX - r->count",
+    spec "codec",
+  },
+  {
+    "number keys of maps",
+    "src/lua/unpack.c",
+    "r->number_keys++ == r->opt.number_keys",
+    "r->number_keys++ == UINT32_MAX",
+    spec "codec",
+  },
+  {
+    "state before the handshake",
+    "src/core/receive.c",
+    'chaski__link_fail(link, CHASKI_EPROTOCOL, "a command before the handshake");',
+    "link->node->counters.ignored++;",
+    core "badinput",
+  },
+  {
+    "deadline of the handshake",
+    "src/core/link.c",
+    'chaski__link_fail(link, CHASKI_EHANDSHAKE, "");',
+    "chaski__link_forgive(link);",
+    core "badinput",
+  },
   { "deadline of a frame", "src/core/link.c", "return CHASKI_EFRAME;", "return CHASKI_OK;", core "badinput" },
-  { "pending connections", "src/core/node.c", "node->pending > node->limits.pending_max",
-    "node->pending > SIZE_MAX - 1", core "badinput" },
-  { "window of duplicates", "src/core/receive.c", "return seen == CHASKI_NEW;", "return seen <= CHASKI_STALE;",
-    core "propagation" },
+  {
+    "pending connections",
+    "src/core/node.c",
+    "node->pending > node->limits.pending_max",
+    "node->pending > SIZE_MAX - 1",
+    core "badinput",
+  },
+  {
+    "window of duplicates",
+    "src/core/receive.c",
+    "return seen == CHASKI_NEW;",
+    "return seen <= CHASKI_STALE;",
+    core "propagation",
+  },
   { "bound of origins", "src/core/shelf.c", "shelf->count > shelf->max", "shelf->count > SIZE_MAX - 1", core "pool" },
-  { "share of one edge in the pool", "src/core/shelf.c", "source->count > shelf->quota", "source->count > SIZE_MAX - 1",
-    core "pool" },
-  { "clamp of the ttl", "src/core/message.c", "ttl > CHASKI_TTL_MAX ? CHASKI_TTL_MAX : ttl", "ttl > 255 ? 255 : ttl",
-    core "message" },
-  { "dials of discovery", "lua/chaski/discovery/guard.lua", 'return discovery.dials:take "dials"', "return true",
-    spec "guard" },
-  { "answers to datagrams", "lua/chaski/status.lua",
+  {
+    "share of one edge in the pool",
+    "src/core/shelf.c",
+    "source->count > shelf->quota",
+    "source->count > SIZE_MAX - 1",
+    core "pool",
+  },
+  {
+    "clamp of the ttl",
+    "src/core/message.c",
+    "ttl > CHASKI_TTL_MAX ? CHASKI_TTL_MAX : ttl",
+    "ttl > 255 ? 255 : ttl",
+    core "message",
+  },
+  {
+    "dials of discovery",
+    "lua/chaski/discovery/guard.lua",
+    'return discovery.dials:take "dials"',
+    "return true",
+    spec "guard",
+  },
+  {
+    "answers to datagrams",
+    "lua/chaski/status.lua",
     'local most = type(data.pad) == "string" and size or AMPLIFICATION * size',
-    "local most = 1200 + 0 * size * AMPLIFICATION", spec "status" },
-  { "hard mark of queues", "src/core/send.c", "return link->out.bytes + len > link->node->limits.queue_hard;",
-    "return len > UINT32_MAX && link->failure;", core "queue" },
-  { "bound of all queues", "src/core/overflow.c", "return loop->list && held", "return !loop && held",
-    core "overflow" },
-  { "balance of what is dropped for newer", "src/core/overflow.c", "node->counters.queue_dropped += done.frames;", "",
-    core "overflow" },
-  { "counts of acks behind what is dropped", "src/core/overflow.c",
-    "chaski__outbox_fresh(&link->out, recount, &before);", "", core "overflow" },
-  { "what may have reached the peer", "src/core/overflow.c", "d.skip = before > s->acked ? before - s->acked : 0;",
-    "d.skip = before > UINT64_MAX - 1;", core "overflow" },
-  { "longest topic of a peer", "src/core/send.c", "(edge->topic_max && get32(frame + 4) > edge->topic_max)", "false",
-    core "limit_hits" },
-  { "edges of one address", "src/core/edge.c", ">= node->limits.edges_per_ip", "> SIZE_MAX - 1",
-    core "limit_hits" },
-  { "rate of requests", "lua/chaski/requests.lua", 'return not state.call_rates:take(number) and "request_rate" or nil',
-    "return nil", spec "limits" },
-  { "rate of discoveries", "lua/chaski/discovery/guard.lua",
-    "if core.node_state(node).discovery.rates:take(edge.number) then return true end", "do return true end",
-    spec "limits" },
+    "local most = 1200 + 0 * size * AMPLIFICATION",
+    spec "status",
+  },
+  {
+    "hard mark of queues",
+    "src/core/send.c",
+    "return link->out.bytes + len > link->node->limits.queue_hard;",
+    "return len > UINT32_MAX && link->failure;",
+    core "queue",
+  },
+  {
+    "bound of all queues",
+    "src/core/overflow.c",
+    "return loop->list && held",
+    "return !loop && held",
+    core "overflow",
+  },
+  {
+    "balance of what is dropped for newer",
+    "src/core/overflow.c",
+    "node->counters.queue_dropped += done.frames;",
+    "",
+    core "overflow",
+  },
+  {
+    "counts of acks behind what is dropped",
+    "src/core/overflow.c",
+    "chaski__outbox_fresh(&link->out, recount, &before);",
+    "",
+    core "overflow",
+  },
+  {
+    "what may have reached the peer",
+    "src/core/overflow.c",
+    "d.skip = before > s->acked ? before - s->acked : 0;",
+    "d.skip = before > UINT64_MAX - 1;",
+    core "overflow",
+  },
+  {
+    "longest topic of a peer",
+    "src/core/send.c",
+    "(edge->topic_max && get32(frame + 4) > edge->topic_max)",
+    "false",
+    core "limit_hits",
+  },
+  {
+    "edges of one address",
+    "src/core/edge.c",
+    ">= node->limits.edges_per_ip",
+    "> SIZE_MAX - 1",
+    core "limit_hits",
+  },
+  {
+    "rate of requests",
+    "lua/chaski/requests.lua",
+    'return not state.call_rates:take(number) and "request_rate" or nil',
+    "return nil",
+    spec "limits",
+  },
+  {
+    "rate of discoveries",
+    "lua/chaski/discovery/guard.lua",
+    "if core.node_state(node).discovery.rates:take(edge.number) then return true end",
+    "do return true end",
+    spec "limits",
+  },
   -- beyond the fifteen: what resuming stands on
-  { "counts of an ack", "src/core/session.c", "f[F_ACK_TX].value.u != link->session->rx || !confirm",
-    "!confirm", core "session" },
-  { "bound of what is kept", "src/core/session.c", "s->kept.frames >= s->frames_max;", "s->kept.frames == UINT64_MAX;",
-    core "session" },
-  { "only one connection resumes", "src/core/session.c", "if (s->rx != link->terms.told || ", "if (",
-    core "resume_sim" },
-  { "order of resending", "src/core/session.c",
-    "return chaski__outbox_copy(&link->out, &s->kept) ? CHASKI_OK : CHASKI_ENOMEM;", "return CHASKI_OK;",
-    core "resume_sim" },
-  { "the last acknowledgement", "src/core/link.c",
-    "if (link->session && !link->ended && !link->parting) return;", "", core "session" },
+  {
+    "counts of an ack",
+    "src/core/session.c",
+    "f[F_ACK_TX].value.u != link->session->rx || !confirm",
+    "!confirm",
+    core "session",
+  },
+  {
+    "bound of what is kept",
+    "src/core/session.c",
+    "s->kept.frames >= s->frames_max;",
+    "s->kept.frames == UINT64_MAX;",
+    core "session",
+  },
+  {
+    "only one connection resumes",
+    "src/core/session.c",
+    "if (s->rx != link->terms.told || ",
+    "if (",
+    core "resume_sim",
+  },
+  {
+    "order of resending",
+    "src/core/session.c",
+    "return chaski__outbox_copy(&link->out, &s->kept) ? CHASKI_OK : CHASKI_ENOMEM;",
+    "return CHASKI_OK;",
+    core "resume_sim",
+  },
+  {
+    "the last acknowledgement",
+    "src/core/link.c",
+    "if (link->session && !link->ended && !link->parting) return;",
+    "",
+    core "session",
+  },
 }
 
 local function fail(...)
@@ -143,8 +269,8 @@ local function show_log()
 end
 
 -- tar keeps the times, so that a second run builds little
-local copied = run("rm -rf %s && mkdir -p %s && tar --exclude=./build --exclude=./.git -cf - . | tar -xf - -C %s", tree,
-  tree, tree)
+local copied =
+  run("rm -rf %s && mkdir -p %s && tar --exclude=./build --exclude=./.git -cf - . | tar -xf - -C %s", tree, tree, tree)
 local edited = root .. "/build/mutants/edited"
 if run "test -f build/mutants/edited" then
   run("touch %s/%s", tree, read(edited)) -- what was built of it must be built again
@@ -152,8 +278,12 @@ if run "test -f build/mutants/edited" then
 end
 local generator = run "command -v ninja" and "-G Ninja" or ""
 local configured = copied
-  and run("cmake -S %s -B build/mutants/build $( [ -f build/mutants/build/CMakeCache.txt ] || echo '%s' ) "
-    .. "-DCMAKE_BUILD_TYPE=Release -DCHASKI_LTO=OFF -DCHASKI_WERROR=OFF -DCHASKI_TESTS=ON", tree, generator)
+  and run(
+    "cmake -S %s -B build/mutants/build $( [ -f build/mutants/build/CMakeCache.txt ] || echo '%s' ) "
+      .. "-DCMAKE_BUILD_TYPE=Release -DCHASKI_LTO=OFF -DCHASKI_WERROR=OFF -DCHASKI_TESTS=ON",
+    tree,
+    generator
+  )
 if not configured then
   show_log()
   fail "the copy could not be configured"
@@ -164,12 +294,14 @@ local function build(target)
 end
 
 local function passes(test)
-  if test:find "^core/" then
-    return run("cd %s && timeout -k 5 120 ../build/spec/%s", tree, test)
-  end
-  return run("cd %s && export LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='../build/lib/lua/5.4/?.so;;' "
-    .. "CHASKI_LUA=$PWD/../build/bin/chaski-lua LC_ALL=C.UTF-8 && "
-    .. "timeout -k 5 240 lua5.4 /usr/bin/busted --no-keep-going -o spec/output.lua %s", tree, test)
+  if test:find "^core/" then return run("cd %s && timeout -k 5 120 ../build/spec/%s", tree, test) end
+  return run(
+    "cd %s && export LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='../build/lib/lua/5.4/?.so;;' "
+      .. "CHASKI_LUA=$PWD/../build/bin/chaski-lua LC_ALL=C.UTF-8 && "
+      .. "timeout -k 5 240 lua5.4 /usr/bin/busted --no-keep-going -o spec/output.lua %s",
+    tree,
+    test
+  )
 end
 
 local function first_failure(test)

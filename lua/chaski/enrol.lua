@@ -24,7 +24,9 @@ local M = {}
 local key_kind = options.one_of("p256", "p384", "ed25519", "rsa3072", "rsa4096")
 local attributes = {
   expected = "table of C, ST, L, O, OU",
-  test = function(value) return type(value) == "table" and not subjects.wrong(value) end,
+  test = function(value)
+    return type(value) == "table" and not subjects.wrong(value)
+  end,
 }
 
 local join_schema = {
@@ -63,7 +65,9 @@ local renew_schema = {
 ---@field serial string
 ---@field address string of the CA
 
-local function fail(code, text, ...) error(core.new_error(code, "enrolment: " .. text:format(...)), 0) end
+local function fail(code, text, ...)
+  error(core.new_error(code, "enrolment: " .. text:format(...)), 0)
+end
 
 -- --- talking to the CA -----------------------------------------------------------------------------------------------
 
@@ -351,7 +355,9 @@ local function renew(old, address, checked)
   })
   want.key = must(pki.key(checked.key))
   local csr = request_with(want.key, want.id, {})
-  local function request() return { command = "renew", csr = core.bin(csr) } end
+  local function request()
+    return { command = "renew", csr = core.bin(csr) }
+  end
   return finish(folder, want, exchange_patiently({ context }, want, request, checked.timeout))
 end
 

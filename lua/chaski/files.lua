@@ -29,7 +29,9 @@ local function failed(what, path, text, name)
   return nil, core.new_error(codes[name] or "io", ("cannot %s '%s': %s"):format(what, path, reason))
 end
 
-local function folder_of(path) return path:match "^(.*)/[^/]*$" or "." end
+local function folder_of(path)
+  return path:match "^(.*)/[^/]*$" or "."
+end
 
 --- The error that a file which others may read is answered with.
 local function exposed(path)
@@ -71,7 +73,9 @@ function M.check_private(path)
   return true
 end
 
-function M.exists(path) return uv.fs_lstat(path) ~= nil end
+function M.exists(path)
+  return uv.fs_lstat(path) ~= nil
+end
 
 -- --- writing ---------------------------------------------------------------------------------------------------------
 
@@ -156,9 +160,13 @@ local function write_folder(path, contents)
   if not ok then return failed("make the folder", path, text, name) end
   local err
   for file, bytes in pairs(contents) do
-    if ok then ok, err = write_new(path .. "/" .. file, bytes, PRIVATE) end
+    if ok then
+      ok, err = write_new(path .. "/" .. file, bytes, PRIVATE)
+    end
   end
-  if ok then ok, err = sync_folder(path) end
+  if ok then
+    ok, err = sync_folder(path)
+  end
   if not ok then remove_folder(path, contents) end
   return ok, err
 end
@@ -166,7 +174,9 @@ end
 local function point_to(path, folder)
   local link = folder .. ".link"
   local ok, text, name = uv.fs_symlink(folder:match "[^/]*$", link)
-  if ok then ok, text, name = uv.fs_rename(link, path) end
+  if ok then
+    ok, text, name = uv.fs_rename(link, path)
+  end
   if ok then return sync_renamed(path) end
   uv.fs_unlink(link)
   return failed("replace", path, text, name)
@@ -194,7 +204,9 @@ function M.replace_set(path, contents)
   return true
 end
 
-function M.is_set(path) return uv.fs_readlink(path) ~= nil end
+function M.is_set(path)
+  return uv.fs_readlink(path) ~= nil
+end
 
 --- Whether `size` bytes can be written beside path now: before something is spent that leads to writing them.
 function M.probe(path, size)
@@ -214,6 +226,8 @@ function M.make_folder(path)
   return failed("make the folder", path, text, name)
 end
 
-function M.remove(path) return uv.fs_unlink(path) ~= nil end
+function M.remove(path)
+  return uv.fs_unlink(path) ~= nil
+end
 
 return M

@@ -24,13 +24,17 @@ local M = {}
 ---@field expires integer seconds since 1970
 
 --- What both sides use as the key of the proof; the ledger keeps nothing else of the secret.
-function M.proof_key(secret) return pki.sha256(secret) end
+function M.proof_key(secret)
+  return pki.sha256(secret)
+end
 
 --- The proof that whoever sends this request has the secret, good on this connection alone (RFC 9266).
 ---@param key string proof_key(secret)
 ---@param exported string 32 bytes of the TLS exporter
 ---@param csr string
-function M.proof(key, exported, csr) return pki.hmac(key, exported .. pki.sha256(csr)) end
+function M.proof(key, exported, csr)
+  return pki.hmac(key, exported .. pki.sha256(csr))
+end
 
 M.LABEL, M.EXPORTED = "EXPORTER-chaski-enrol", 32
 
@@ -41,7 +45,9 @@ M.ALPN = "chaski-ca/1"
 --- Seconds by which certificates are dated back, as clocks of nodes may be slow: what is no part of their life.
 M.BACK = 300
 
-function M.uri(mesh, id) return ("chaski://%s/%s"):format(mesh, id) end
+function M.uri(mesh, id)
+  return ("chaski://%s/%s"):format(mesh, id)
+end
 
 ---@param invite chaski.invite
 ---@return string
@@ -60,7 +66,9 @@ end
 
 -- --- reading ---------------------------------------------------------------------------------------------------------
 
-local function fail(what) return nil, core.new_error("bad_invite", "enrolment string: " .. what) end
+local function fail(what)
+  return nil, core.new_error("bad_invite", "enrolment string: " .. what)
+end
 
 --- How many bytes the value at `at` has, of the kinds write() makes; nil: not said by what is there.
 local function size_of(bytes, at)

@@ -65,7 +65,9 @@ local M = { pki = core.pki }
 --- The PEM texts that a context was made of: { ca =, crl = }, "" for what was not given. context nil: both are "".
 ---@param context chaski.tls.context?
 ---@return { ca: string, crl: string }
-function M.sources(context) return given_to[context] or { ca = "", crl = "" } end
+function M.sources(context)
+  return given_to[context] or { ca = "", crl = "" }
+end
 
 --- What a node shows of itself and what it asks of its peers, for the options tls, ssl_context_client and
 --- ssl_context_server of nodes. All is read and checked at once; nil, err when it does not fit together, is not valid

@@ -28,7 +28,9 @@ local function with_options(command, options)
   return command
 end
 
-local function ours(role, options) return with_options({ program, here .. "roles.lua", role }, options) end
+local function ours(role, options)
+  return with_options({ program, here .. "roles.lua", role }, options)
+end
 
 local function peer(name, role, options)
   local all = { role = role }
@@ -180,23 +182,35 @@ local function our_stream(o)
   local function pub()
     return ours("pub", merged(common, { size = o.size, seconds = settings.seconds, edges = o.relay and 1 or nodes }))
   end
-  local function sub(to) return ours("sub", merged(common, { to = to, nodes = nodes, topics = o.topics })) end
-  local between = o.relay and { relay = function(to) return ours("relay", { to = to, tls = o.tls }) end }
+  local function sub(to)
+    return ours("sub", merged(common, { to = to, nodes = nodes, topics = o.topics }))
+  end
+  local between = o.relay and {
+    relay = function(to)
+      return ours("relay", { to = to, tls = o.tls })
+    end,
+  }
   local result = stream(pub, sub, nodes, between)
   return result
 end
 
 local function peer_stream(name, o)
   local given = { size = o.size, seconds = settings.seconds, tls = o.tls }
-  local function pub() return peer(name, "pub", merged(given, { edges = o.nodes })) end
-  local function sub(to) return peer(name, "sub", merged(given, { to = to, nodes = o.nodes })) end
+  local function pub()
+    return peer(name, "pub", merged(given, { edges = o.nodes }))
+  end
+  local function sub(to)
+    return peer(name, "sub", merged(given, { to = to, nodes = o.nodes }))
+  end
   return stream(pub, sub, o.nodes or 1)
 end
 
 local function broker_stream(kind, o)
   local given = { size = o.size, seconds = settings.seconds, protocol = kind, nodes = o.nodes }
   local function command(role)
-    return function(to) return peer("broker", role, merged(given, { to = to })) end
+    return function(to)
+      return peer("broker", role, merged(given, { to = to }))
+    end
   end
   return stream(command "pub", command "sub", o.nodes or 1, { broker = kind })
 end
@@ -224,21 +238,27 @@ end
 
 local function our_trips(answering, asking, o)
   local given = { size = 64, payload = o.payload, tls = o.tls, seconds = settings.seconds }
-  return trips(function() return ours(answering, given) end, function(to)
+  return trips(function()
+    return ours(answering, given)
+  end, function(to)
     return ours(asking, merged(given, { to = to }))
   end, o.cores or {})
 end
 
 local function peer_trips(name, o)
   local given = { size = 64, tls = o.tls, seconds = settings.seconds, protocol = o.broker }
-  return trips(function(to) return peer(name, "echo", merged(given, { to = to })) end, function(to)
+  return trips(function(to)
+    return peer(name, "echo", merged(given, { to = to }))
+  end, function(to)
     return peer(name, "ping", merged(given, { to = to }))
   end, o.cores or {}, o.broker)
 end
 
 -- --- contenders ------------------------------------------------------------------------------------------------------
 
-local function contender(name, measure, needs) return { name = name, measure = measure, needs = needs } end
+local function contender(name, measure, needs)
+  return { name = name, measure = measure, needs = needs }
+end
 
 local cases = {}
 M.cases = cases
@@ -248,19 +268,29 @@ local function case(name, title, unit, contenders, more)
   cases[#cases + 1] = merged({ name = name, title = title, unit = unit, contenders = contenders }, more or {})
 end
 
-local function target(mine, theirs, ratio, metric) return { mine, theirs, ratio, metric or "value" } end
+local function target(mine, theirs, ratio, metric)
+  return { mine, theirs, ratio, metric or "value" }
+end
 
 local function our_streams(o)
-  return contender("chaski table", function() return our_stream(merged(o, { payload = "table" })) end),
-    contender("chaski string", function() return our_stream(merged(o, { payload = "string" })) end)
+  return contender("chaski table", function()
+    return our_stream(merged(o, { payload = "table" }))
+  end),
+    contender("chaski string", function()
+      return our_stream(merged(o, { payload = "string" }))
+    end)
 end
 
 local function via_broker(kind, name, o)
-  return contender(name, function() return broker_stream(kind, o) end, kind)
+  return contender(name, function()
+    return broker_stream(kind, o)
+  end, kind)
 end
 
 local function direct(name, label, o)
-  return contender(label, function() return peer_stream(name, o) end, name)
+  return contender(label, function()
+    return peer_stream(name, o)
+  end, name)
 end
 
 local function throughput(name, size, targets)
@@ -302,8 +332,12 @@ local function publish_only(payload)
 end
 
 case("publish", "messages a second published on one edge, 64 B, which no handler gets", "/s", {
-  contender("chaski table", function() return publish_only "table" end),
-  contender("chaski string", function() return publish_only "string" end),
+  contender("chaski table", function()
+    return publish_only "table"
+  end),
+  contender("chaski string", function()
+    return publish_only "string"
+  end),
 })
 
 local relayed, relayed_string = our_streams { size = 64, relay = true }
@@ -332,11 +366,21 @@ end
 local function round_trip(name, title, cores, targets)
   local o = { cores = cores }
   case("roundtrip/" .. name, title, "us", {
-    contender("chaski table", function() return our_trips("echo", "ping", merged(o, { payload = "table" })) end),
-    contender("chaski string", function() return our_trips("echo", "ping", merged(o, { payload = "string" })) end),
-    contender("libuv", function() return peer_trips("uv", o) end, "uv"),
-    contender("libzmq", function() return peer_trips("zmq", o) end, "zmq"),
-    contender("nng", function() return peer_trips("nng", o) end, "nng"),
+    contender("chaski table", function()
+      return our_trips("echo", "ping", merged(o, { payload = "table" }))
+    end),
+    contender("chaski string", function()
+      return our_trips("echo", "ping", merged(o, { payload = "string" }))
+    end),
+    contender("libuv", function()
+      return peer_trips("uv", o)
+    end, "uv"),
+    contender("libzmq", function()
+      return peer_trips("zmq", o)
+    end, "zmq"),
+    contender("nng", function()
+      return peer_trips("nng", o)
+    end, "nng"),
   }, { lower = true, targets = targets })
 end
 
@@ -346,13 +390,15 @@ round_trip("one-core", "round trip of 64 B, p50, both processes on one core", { 
   target("chaski table", "libuv", 1.25),
   target("chaski table", "libuv", 1.5, "p99"),
 })
-if processes.cores ~= "0" then
-  round_trip("two-cores", "round trip of 64 B, p50, a core each", { "0", "1" }, {})
-end
+if processes.cores ~= "0" then round_trip("two-cores", "round trip of 64 B, p50, a core each", { "0", "1" }, {}) end
 
 case("request", "request and answer, 64 B, p50, on two cores", "us", {
-  contender("chaski", function() return our_trips("serve", "request", {}) end),
-  contender("NATS", function() return peer_trips("broker", { broker = "nats" }) end, "nats"),
+  contender("chaski", function()
+    return our_trips("serve", "request", {})
+  end),
+  contender("NATS", function()
+    return peer_trips("broker", { broker = "nats" })
+  end, "nats"),
 }, { lower = true, targets = { target("chaski", "NATS", 0.5) } })
 
 -- --- edges -----------------------------------------------------------------------------------------------------------
@@ -378,8 +424,12 @@ local function nats_dials()
 end
 
 case("connect", "connect until the handshake is complete, one after the other, p50", "us", {
-  contender("chaski", function() return our_dials() end),
-  contender("chaski TLS", function() return our_dials(settings.tls) end),
+  contender("chaski", function()
+    return our_dials()
+  end),
+  contender("chaski TLS", function()
+    return our_dials(settings.tls)
+  end),
   contender("NATS", nats_dials, "nats"),
 }, { lower = true })
 
@@ -446,8 +496,12 @@ end
 
 case("memory", "resident memory per idle connection, or node, of a thousand", "KiB", {
   contender("chaski node", node_memory),
-  contender("chaski edge", function() return edge_memory() end),
-  contender("chaski TLS edge", function() return edge_memory(settings.tls) end),
+  contender("chaski edge", function()
+    return edge_memory()
+  end),
+  contender("chaski TLS edge", function()
+    return edge_memory(settings.tls)
+  end),
   broker_memory("nats", "NATS"),
   broker_memory("redis", "Redis"),
   broker_memory("mqtt", "Mosquitto"),
@@ -468,7 +522,9 @@ for _, each in ipairs { { "64B", 64 }, { "64KiB", 65536 } } do
   case("tls/" .. name, ("messages a second at the receiver over TLS 1.3, %s"):format(name), "/s", {
     secure "table",
     secure "string",
-    contender("OpenSSL", function() return peer_stream("openssl", { size = size, tls = settings.tls }) end, "openssl"),
+    contender("OpenSSL", function()
+      return peer_stream("openssl", { size = size, tls = settings.tls })
+    end, "openssl"),
   }, { targets = size > 64 and { target("chaski string", "OpenSSL", 0.9) } or {} })
 end
 
@@ -505,7 +561,12 @@ case("startup", ("from start to end, median of %d"):format(STARTS), "ms", {
   start_up("nothing", "true"),
 }, {
   lower = true,
-  limits = { { "chaski", function(median_of) return median_of "lua5.4" + median_of "lua5.4 and luv" end } },
+  limits = { {
+    "chaski",
+    function(median_of)
+      return median_of "lua5.4" + median_of "lua5.4 and luv"
+    end,
+  } },
 })
 
 -- --- cost against work -----------------------------------------------------------------------------------------------

@@ -89,9 +89,13 @@ for _, case in ipairs(cases) do
   local before = recorded[case.name]
   local change = before and 100 * (n / before - 1)
   local verdict = case.text
-  if not before then verdict = verdict .. ": NOT RECORDED"
-  elseif change > TOLERANCE then verdict = verdict .. ": MORE THAN RECORDED"
-  elseif change < -TOLERANCE then verdict = verdict .. ": less: record it (--record)" end
+  if not before then
+    verdict = verdict .. ": NOT RECORDED"
+  elseif change > TOLERANCE then
+    verdict = verdict .. ": MORE THAN RECORDED"
+  elseif change < -TOLERANCE then
+    verdict = verdict .. ": less: record it (--record)"
+  end
   if not before or change > TOLERANCE then worse = worse + 1 end
   local shown = change and ("%+.1f %%"):format(change) or ""
   print(("%-16s %8.0f %9s %8s  %s"):format(case.name, n, before or "", shown, verdict))

@@ -79,7 +79,9 @@ function process:line(what)
   return line
 end
 
-function process:go() self.stdin:write "go\n" end
+function process:go()
+  self.stdin:write "go\n"
+end
 
 local function read_proc(pid, file)
   local stream = io.open(("/proc/%d/%s"):format(pid, file))
@@ -92,13 +94,19 @@ end
 function process:cpu()
   local ns = 0
   local tasks = uv.fs_scandir(("/proc/%d/task"):format(self.pid))
-  for task in function() return tasks and uv.fs_scandir_next(tasks) end do
+  for task in
+    function()
+      return tasks and uv.fs_scandir_next(tasks)
+    end
+  do
     ns = ns + (tonumber(read_proc(self.pid, ("task/%s/schedstat"):format(task)):match "^%d+") or 0)
   end
   return ns / 1e9
 end
 
-function process:resident_kib() return tonumber(read_proc(self.pid, "status"):match "VmRSS:%s+(%d+)") end
+function process:resident_kib()
+  return tonumber(read_proc(self.pid, "status"):match "VmRSS:%s+(%d+)")
+end
 
 --- End it, by `signal`, which it may take its time for; its end is waited for.
 function process:stop(signal)

@@ -13,14 +13,23 @@ local settings, runs, json, wanted, list_only = cases.settings, 5, nil, {}, fals
 
 for _, word in ipairs(arg) do
   local name, value = word:match "^(%w+)=(.*)$"
-  if name == "runs" then runs = math.max(1, math.tointeger(tonumber(value)) or 5)
-  elseif name == "seconds" then settings.seconds = tonumber(value)
-  elseif name == "json" then json = value
-  elseif name == "peers" then settings.peers = value
-  elseif name == "installed" then settings.installed[value] = true
-  elseif name == "folder" then settings.folder = value
-  elseif name == "list" then list_only = true
-  elseif name == "case" then wanted[#wanted + 1] = value end
+  if name == "runs" then
+    runs = math.max(1, math.tointeger(tonumber(value)) or 5)
+  elseif name == "seconds" then
+    settings.seconds = tonumber(value)
+  elseif name == "json" then
+    json = value
+  elseif name == "peers" then
+    settings.peers = value
+  elseif name == "installed" then
+    settings.installed[value] = true
+  elseif name == "folder" then
+    settings.folder = value
+  elseif name == "list" then
+    list_only = true
+  elseif name == "case" then
+    wanted[#wanted + 1] = value
+  end
 end
 
 local function is_wanted(case)
@@ -170,7 +179,9 @@ end
 
 local record = {}
 
-local function is_here(each) return not each.needs or settings.installed[each.needs] end
+local function is_here(each)
+  return not each.needs or settings.installed[each.needs]
+end
 
 local on_terminal = require("luv").guess_handle(2) == "tty"
 
@@ -188,8 +199,11 @@ local function measure(case)
         local ok, run = pcall(each.measure)
         local list = results[each.name] or {}
         results[each.name] = list
-        if ok then list[#list + 1] = run
-        else failed[each.name] = tostring(run) end
+        if ok then
+          list[#list + 1] = run
+        else
+          failed[each.name] = tostring(run)
+        end
       end
     end
   end

@@ -88,8 +88,15 @@ local function publish_for(time)
     least, most = math.min(least, rate), math.max(most, rate)
   end
   local rate = (sent - before) / time
-  print(("%8.0f published/s, the others got %.0f to %.0f/s, longest publish %.0f ms, memory %.0f MiB"):format(rate,
-    least, most, waits * 1000, memory()))
+  print(
+    ("%8.0f published/s, the others got %.0f to %.0f/s, longest publish %.0f ms, memory %.0f MiB"):format(
+      rate,
+      least,
+      most,
+      waits * 1000,
+      memory()
+    )
+  )
   return least
 end
 

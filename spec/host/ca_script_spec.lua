@@ -13,17 +13,20 @@ local uv = require "luv"
 local serving = {} -- processes that a failed test must not leave
 
 local function it_async(name, test, timeout)
-  it(name, helper.async(function()
-    local ok, err = pcall(test)
-    for _, process in ipairs(serving) do
-      if not process.over then
-        process:kill "sigkill"
-        process:wait()
+  it(
+    name,
+    helper.async(function()
+      local ok, err = pcall(test)
+      for _, process in ipairs(serving) do
+        if not process.over then
+          process:kill "sigkill"
+          process:wait()
+        end
       end
-    end
-    serving = {}
-    if not ok then error(err, 0) end
-  end, timeout))
+      serving = {}
+      if not ok then error(err, 0) end
+    end, timeout)
+  )
 end
 
 teardown(function()
@@ -115,8 +118,10 @@ describe("scripts/ca.lua", function()
     local location = make()
     local process = run { "init", "--location", location, "--mesh", "home" }
     assert.equal(1, process.code)
-    assert.equal(("ca.lua: there is a CA already: '%s/ca.key' exists, and is never made again\n"):format(location),
-      process.err)
+    assert.equal(
+      ("ca.lua: there is a CA already: '%s/ca.key' exists, and is never made again\n"):format(location),
+      process.err
+    )
   end)
 
   it_async("refuses to serve without its key, naming it", function()
@@ -226,7 +231,7 @@ end)
 describe("a full disk", function()
   --- Arguments for sh: a program that can write no file.
   local function without_disk(args)
-    local list = { "-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", helper.program }
+    local list = { "-c", 'trap \'\' XFSZ; ulimit -f 0; exec "$0" "$@"', helper.program }
     return table.move(args, 1, #args, #list + 1, list)
   end
 
@@ -265,7 +270,7 @@ describe("a full disk", function()
     assert.equal(1, process.code)
     assert.matches("ledger.db' failed", process.err, 1, true)
 
-    args = { "-c", "trap '' XFSZ; exec \"$0\" \"$@\"", helper.program }
+    args = { "-c", 'trap \'\' XFSZ; exec "$0" "$@"', helper.program }
     table.move({ "scripts/ca.lua", "serve", "--location", location, "--port", port }, 1, 6, 4, args)
     process = helper.start(args, { program = "/bin/sh" })
     serving[#serving + 1] = process

@@ -48,16 +48,20 @@ describe("the coroutine of a task that waits", function()
 end)
 
 describe("a finalizer", function()
-  it("cannot be called by hand", nodes.test(function()
-    local a, _, edge = nodes.pair()
-    for _, object in ipairs { a, edge, a:subscribe("t"), chaski.spawn(print, ""), a.messages_pool } do
-      assert.is_nil(getmetatable(object).__gc)
-      assert.is_string(getmetatable(object).__name)
-    end
-  end))
+  it(
+    "cannot be called by hand",
+    nodes.test(function()
+      local a, _, edge = nodes.pair()
+      for _, object in ipairs { a, edge, a:subscribe("t"), chaski.spawn(print, ""), a.messages_pool } do
+        assert.is_nil(getmetatable(object).__gc)
+        assert.is_string(getmetatable(object).__name)
+      end
+    end)
+  )
 
   test_async("may look at what was finalized before it", function()
-    local process = helper.run { helper.file [[
+    local process = helper.run {
+      helper.file [[
       local edge, task, subscription
       -- older than those, and so finalized after them
       _G.keep = setmetatable({}, { __gc = function()
@@ -78,7 +82,8 @@ describe("a finalizer", function()
       edge = assert(a:connect(b))
       subscription = a:subscribe("t", print)
       a:stop()
-      b:stop()]] }
+      b:stop()]],
+    }
     assert.equal("looked\n0 0 ", ("%s%d %d %s"):format(process.out, process.code, process.signal, process.err))
   end)
 end)
@@ -115,12 +120,14 @@ end)
 
 describe("a handler that fails whenever a peer wants it to", function()
   test_async("does not fill the log", function()
-    local process = helper.run { helper.file [[
+    local process = helper.run {
+      helper.file [[
       local chaski = require "chaski"
       local heard = 0
       require("chaski.core").on_error(function() heard = heard + 1 end)
       for i = 1, 500 do chaski.spawn(error, "failure " .. i) end
-      print(heard, require("chaski.core").errors())]] }
+      print(heard, require("chaski.core").errors())]],
+    }
     assert.equal("500\t500\n", process.out)
     local _, logged = process.err:gsub("task: failure", "")
     local rest = 0

@@ -13,7 +13,9 @@ function M.quiet(body)
   return function()
     local log = core.log
     M.log = {}
-    core.log = function(level, who, text) M.log[#M.log + 1] = ("%s %s: %s"):format(level, who, text) end
+    core.log = function(level, who, text)
+      M.log[#M.log + 1] = ("%s %s: %s"):format(level, who, text)
+    end
     local ok, err = pcall(body)
     core.log = log
     if not ok then error(err, 0) end
@@ -33,18 +35,27 @@ end
 
 local function entries(path)
   local scan, list = uv.fs_scandir(path), {}
-  for name, kind in function() return uv.fs_scandir_next(scan) end do
+  for name, kind in
+    function()
+      return uv.fs_scandir_next(scan)
+    end
+  do
     list[#list + 1] = { name = name, kind = kind, path = path .. "/" .. name }
   end
-  table.sort(list, function(a, b) return a.name < b.name end)
+  table.sort(list, function(a, b)
+    return a.name < b.name
+  end)
   return list
 end
 
 local function remove(path)
   uv.fs_chmod(path, 448)
   for _, each in ipairs(entries(path)) do
-    if each.kind == "directory" then remove(each.path)
-    else uv.fs_unlink(each.path) end
+    if each.kind == "directory" then
+      remove(each.path)
+    else
+      uv.fs_unlink(each.path)
+    end
   end
   uv.fs_rmdir(path)
 end
@@ -74,8 +85,11 @@ function M.snapshot(path, prefix)
   local lines = {}
   for _, each in ipairs(entries(path)) do
     local what = uv.fs_readlink(each.path)
-    if each.kind == "directory" then what = M.snapshot(each.path, "  ")
-    elseif each.kind == "file" then what = pki.hex(pki.sha256(M.read(each.path))) end
+    if each.kind == "directory" then
+      what = M.snapshot(each.path, "  ")
+    elseif each.kind == "file" then
+      what = pki.hex(pki.sha256(M.read(each.path)))
+    end
     local mode = assert(uv.fs_lstat(each.path)).mode
     lines[#lines + 1] = ("%s%s %o %s"):format(prefix or "", each.name, mode, what)
   end
@@ -87,13 +101,17 @@ end
 --- { location =, open() -> ca, time =, pass(seconds) }: a CA that was made, with a clock that stands until it is told.
 function M.authority(given)
   local rig = { location = M.folder() .. "/ca", time = math.floor(core.wall()), opened = {} }
-  local function now() return rig.time end
+  local function now()
+    return rig.time
+  end
   local options = { location = rig.location, mesh = "home", now = now }
   for name, value in pairs(given or {}) do
     options[name] = value
   end
   rig.made = assert(ca.init(options))
-  function rig.pass(seconds) rig.time = rig.time + seconds end
+  function rig.pass(seconds)
+    rig.time = rig.time + seconds
+  end
   --- Open it; the one opened before is closed, as by the end of its process.
   function rig.open(more)
     if rig.ca then rig.ca:close() end
@@ -127,7 +145,9 @@ function M.server_context(a)
 end
 
 --- A message as it comes out at the other end.
-local function travel(message) return assert(core.unpack(assert(core.pack(message)))) end
+local function travel(message)
+  return assert(core.unpack(assert(core.pack(message))))
+end
 
 --- One end of a connection in memory, as the CA sees it.
 function M.channel(given)
@@ -135,12 +155,18 @@ function M.channel(given)
   local secret = given.secret or pki.random(32)
   return {
     peer = given.peer or "192.0.2.9:40000",
-    export = function(_, label, n) return pki.hmac(secret, label):sub(1, n) end,
-    peer_certificate = function() return given.certificate end,
+    export = function(_, label, n)
+      return pki.hmac(secret, label):sub(1, n)
+    end,
+    peer_certificate = function()
+      return given.certificate
+    end,
   }
 end
 
-function M.ask(authority, request, channel) return travel(authority:answer(travel(request), channel or M.channel())) end
+function M.ask(authority, request, channel)
+  return travel(authority:answer(travel(request), channel or M.channel()))
+end
 
 --- A request for enrolment, with what an attacker would change in `change`.
 function M.request(invite, channel, change)
@@ -155,7 +181,8 @@ function M.request(invite, channel, change)
     id = change.id or invite.id,
     csr = core.bin(change.sent_csr or csr),
     mac = core.bin(mac),
-  }, key
+  },
+    key
 end
 
 --- Invite and enrol: { key =, certificate = (PEM), der =, invite =, answer = }.

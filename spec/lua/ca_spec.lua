@@ -24,9 +24,13 @@ local function refuses(code, answer)
   assert.is_nil(answer.certificate)
 end
 
-local function mode_of(path) return assert(uv.fs_lstat(path)).mode & 511 end
+local function mode_of(path)
+  return assert(uv.fs_lstat(path)).mode & 511
+end
 
-local function info_of(pem) return assert(pki.read_certificate(pem)):info() end
+local function info_of(pem)
+  return assert(pki.read_certificate(pem)):info()
+end
 
 local quiet = rig.quiet
 
@@ -76,9 +80,15 @@ describe("chaski.ca.init", function()
   end)
 
   it("raises on mistakes, naming them", function()
-    assert.has_error(function() ca.init { location = "x" } end)
-    assert.error_matches(function() ca.init { location = "x", mesh = "my mesh" } end, "option 'mesh'")
-    assert.error_matches(function() ca.init { location = "x", mehs = "m" } end, "did you mean 'mesh'")
+    assert.has_error(function()
+      ca.init { location = "x" }
+    end)
+    assert.error_matches(function()
+      ca.init { location = "x", mesh = "my mesh" }
+    end, "option 'mesh'")
+    assert.error_matches(function()
+      ca.init { location = "x", mehs = "m" }
+    end, "did you mean 'mesh'")
   end)
 end)
 
@@ -208,7 +218,9 @@ describe("ca:invite", function()
       { "did you mean 'subscribe'", { id = "k", subscribed = {} } },
     }
     for _, each in ipairs(wrong) do
-      assert.error_matches(function() a.ca:invite(each[2]) end, each[1])
+      assert.error_matches(function()
+        a.ca:invite(each[2])
+      end, each[1])
     end
     assert.same({}, a.ca:list().tokens)
     a.ca:close()
@@ -316,134 +328,168 @@ describe("enrolment", function()
     a.ca:close()
   end)
 
-  it("gives the same certificate again to the same key for 60 seconds, as the answer may be lost", quiet(function()
-    local a = rig.authority()
-    local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
-    local channel = rig.channel()
-    local request, key = rig.request(invite, channel)
-    local first = rig.ask(a.ca, request, channel)
-    for _ = 1, 2 do
-      a.pass(30)
-      a.open() -- a restart changes nothing
-      local again = rig.channel()
-      assert.equal(first.certificate, rig.ask(a.ca, rig.request(invite, again, { key = key }), again).certificate)
-    end
-    a.pass(1)
-    local late = rig.channel()
-    refuses("used", rig.ask(a.ca, rig.request(invite, late, { key = key }), late))
-    assert.equal(1, #a.ca:list().certificates)
-    a.ca:close()
-  end))
-
-  it("with a used token and another key is refused, and an alarm", quiet(function()
-    local a = rig.authority()
-    local alarms = {}
-    a.open { on_alarm = function(code, id) alarms[#alarms + 1] = code .. " " .. id end }
-    local node = rig.enrol(a.ca, { id = "kitchen" })
-    local channel = rig.channel()
-    refuses("used", rig.ask(a.ca, rig.request(node.invite, channel), channel))
-    assert.same({ "used kitchen" }, alarms)
-    assert.equal(1, a.ca.counters.alarms)
-    assert.equal(1, #a.ca:list().certificates)
-    a.ca:close()
-  end))
-
-  it("is good until the second in which the token expires", quiet(function()
-    local a = rig.authority()
-    for late, code in pairs { [-1] = false, [0] = "expired", [1] = "expired" } do
-      local invite = assert(invites.read(a.ca:invite { id = "kitchen", ttl = 60 }))
+  it(
+    "gives the same certificate again to the same key for 60 seconds, as the answer may be lost",
+    quiet(function()
+      local a = rig.authority()
+      local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
       local channel = rig.channel()
-      a.pass(60 + late)
+      local request, key = rig.request(invite, channel)
+      local first = rig.ask(a.ca, request, channel)
+      for _ = 1, 2 do
+        a.pass(30)
+        a.open() -- a restart changes nothing
+        local again = rig.channel()
+        assert.equal(first.certificate, rig.ask(a.ca, rig.request(invite, again, { key = key }), again).certificate)
+      end
+      a.pass(1)
+      local late = rig.channel()
+      refuses("used", rig.ask(a.ca, rig.request(invite, late, { key = key }), late))
+      assert.equal(1, #a.ca:list().certificates)
+      a.ca:close()
+    end)
+  )
+
+  it(
+    "with a used token and another key is refused, and an alarm",
+    quiet(function()
+      local a = rig.authority()
+      local alarms = {}
+      a.open {
+        on_alarm = function(code, id)
+          alarms[#alarms + 1] = code .. " " .. id
+        end,
+      }
+      local node = rig.enrol(a.ca, { id = "kitchen" })
+      local channel = rig.channel()
+      refuses("used", rig.ask(a.ca, rig.request(node.invite, channel), channel))
+      assert.same({ "used kitchen" }, alarms)
+      assert.equal(1, a.ca.counters.alarms)
+      assert.equal(1, #a.ca:list().certificates)
+      a.ca:close()
+    end)
+  )
+
+  it(
+    "is good until the second in which the token expires",
+    quiet(function()
+      local a = rig.authority()
+      for late, code in pairs { [-1] = false, [0] = "expired", [1] = "expired" } do
+        local invite = assert(invites.read(a.ca:invite { id = "kitchen", ttl = 60 }))
+        local channel = rig.channel()
+        a.pass(60 + late)
+        local answer = rig.ask(a.ca, rig.request(invite, channel), channel)
+        if code then
+          refuses(code, answer)
+        else
+          assert.is_string(answer.certificate)
+        end
+      end
+      a.ca:close()
+    end)
+  )
+
+  it(
+    "burns a token after ten wrong proofs, over a restart too",
+    quiet(function()
+      local a = rig.authority()
+      local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
+      for try = 1, 10 do
+        local channel = rig.channel()
+        refuses("bad_mac", rig.ask(a.ca, rig.request(invite, channel, { secret = pki.random(32) }), channel))
+        if try == 5 then a.open() end
+      end
+      assert.equal(1, a.ca.counters.alarms)
+      local channel = rig.channel()
+      refuses("burnt", rig.ask(a.ca, rig.request(invite, channel), channel))
+      assert.equal("burnt", a.ca:list().tokens[1].state)
+      assert.same({}, a.ca:list().certificates)
+      a.ca:close()
+    end)
+  )
+
+  it(
+    "allows five tries a minute from one address",
+    test(quiet(function()
+      local a = rig.authority()
+      a.open { tries = 5 }
+      local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
+      local function try(peer)
+        local channel = rig.channel { peer = peer }
+        return rig.ask(a.ca, rig.request(invite, channel, { token = pki.random(8) }), channel)
+      end
+      for _ = 1, 5 do
+        refuses("unknown_token", try "192.0.2.1:1000")
+      end
+      refuses("too_many_tries", try "192.0.2.1:1001")
+      refuses("unknown_token", try "[2001:db8::1]:1001")
+      refuses("unknown_token", try "192.0.2.2:1000")
+      a.ca:close()
+    end))
+  )
+
+  it(
+    "of fifty with one token at once makes one certificate",
+    quiet(function()
+      local a = rig.authority()
+      local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
+      local won = 0
+      for _ = 1, 50 do
+        local channel = rig.channel()
+        local answer = rig.ask(a.ca, rig.request(invite, channel), channel)
+        if answer.certificate then
+          won = won + 1
+        else
+          refuses("used", answer)
+        end
+      end
+      assert.equal(1, won)
+      assert.equal(1, #a.ca:list().certificates)
+      a.ca:close()
+    end)
+  )
+
+  it(
+    "in two processes at once uses a token once",
+    quiet(function()
+      local a = rig.authority()
+      local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
+      local other <close> = assert(require("chaski.ca.ledger").open(a.location .. "/ledger.db"))
+      local seen = other:token(pki.hex(invite.token)) -- both see it open
+      assert.equal("open", seen.state)
+      local channel = rig.channel()
       local answer = rig.ask(a.ca, rig.request(invite, channel), channel)
-      if code then refuses(code, answer)
-      else assert.is_string(answer.certificate) end
-    end
-    a.ca:close()
-  end))
+      local row = a.ca:show("kitchen").certificates[1]
+      row.serial, row.key_hash, row.made, row.life, row.subject = "4F00", "another", a.time, 60, "80"
+      assert.is_false(other:use_token(seen.token, row))
+      assert.equal(1, #a.ca:list().certificates)
+      assert.equal(answer.serial, other:token(seen.token).serial)
+      a.ca:close()
+    end)
+  )
 
-  it("burns a token after ten wrong proofs, over a restart too", quiet(function()
-    local a = rig.authority()
-    local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
-    for try = 1, 10 do
+  it(
+    "does not answer, and uses no token, when the ledger cannot be written",
+    quiet(function()
+      local a = rig.authority()
+      local text = a.ca:invite { id = "kitchen" }
+      local invite = assert(invites.read(text))
+      local sql = require("luasql.sqlite3").sqlite3()
+      local other = sql:connect(a.location .. "/ledger.db")
+      other:execute "BEGIN IMMEDIATE" -- as when the disk is full: nothing can be committed
       local channel = rig.channel()
-      refuses("bad_mac", rig.ask(a.ca, rig.request(invite, channel, { secret = pki.random(32) }), channel))
-      if try == 5 then a.open() end
-    end
-    assert.equal(1, a.ca.counters.alarms)
-    local channel = rig.channel()
-    refuses("burnt", rig.ask(a.ca, rig.request(invite, channel), channel))
-    assert.equal("burnt", a.ca:list().tokens[1].state)
-    assert.same({}, a.ca:list().certificates)
-    a.ca:close()
-  end))
-
-  it("allows five tries a minute from one address", test(quiet(function()
-    local a = rig.authority()
-    a.open { tries = 5 }
-    local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
-    local function try(peer)
-      local channel = rig.channel { peer = peer }
-      return rig.ask(a.ca, rig.request(invite, channel, { token = pki.random(8) }), channel)
-    end
-    for _ = 1, 5 do
-      refuses("unknown_token", try "192.0.2.1:1000")
-    end
-    refuses("too_many_tries", try "192.0.2.1:1001")
-    refuses("unknown_token", try "[2001:db8::1]:1001")
-    refuses("unknown_token", try "192.0.2.2:1000")
-    a.ca:close()
-  end)))
-
-  it("of fifty with one token at once makes one certificate", quiet(function()
-    local a = rig.authority()
-    local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
-    local won = 0
-    for _ = 1, 50 do
-      local channel = rig.channel()
-      local answer = rig.ask(a.ca, rig.request(invite, channel), channel)
-      if answer.certificate then won = won + 1
-      else refuses("used", answer) end
-    end
-    assert.equal(1, won)
-    assert.equal(1, #a.ca:list().certificates)
-    a.ca:close()
-  end))
-
-  it("in two processes at once uses a token once", quiet(function()
-    local a = rig.authority()
-    local invite = assert(invites.read(a.ca:invite { id = "kitchen" }))
-    local other <close> = assert(require("chaski.ca.ledger").open(a.location .. "/ledger.db"))
-    local seen = other:token(pki.hex(invite.token)) -- both see it open
-    assert.equal("open", seen.state)
-    local channel = rig.channel()
-    local answer = rig.ask(a.ca, rig.request(invite, channel), channel)
-    local row = a.ca:show("kitchen").certificates[1]
-    row.serial, row.key_hash, row.made, row.life, row.subject = "4F00", "another", a.time, 60, "80"
-    assert.is_false(other:use_token(seen.token, row))
-    assert.equal(1, #a.ca:list().certificates)
-    assert.equal(answer.serial, other:token(seen.token).serial)
-    a.ca:close()
-  end))
-
-  it("does not answer, and uses no token, when the ledger cannot be written", quiet(function()
-    local a = rig.authority()
-    local text = a.ca:invite { id = "kitchen" }
-    local invite = assert(invites.read(text))
-    local sql = require("luasql.sqlite3").sqlite3()
-    local other = sql:connect(a.location .. "/ledger.db")
-    other:execute "BEGIN IMMEDIATE" -- as when the disk is full: nothing can be committed
-    local channel = rig.channel()
-    refuses("unavailable", rig.ask(a.ca, rig.request(invite, channel), channel))
-    fails("ledger", a.ca:revoke "kitchen")
-    other:execute "ROLLBACK"
-    other:close()
-    sql:close()
-    assert.equal("open", a.ca:list().tokens[1].state)
-    assert.same({}, a.ca:list().certificates)
-    assert.equal(1, a.ca.counters.failed)
-    assert.is_string(rig.ask(a.ca, rig.request(invite, channel), channel).certificate)
-    a.ca:close()
-  end))
+      refuses("unavailable", rig.ask(a.ca, rig.request(invite, channel), channel))
+      fails("ledger", a.ca:revoke "kitchen")
+      other:execute "ROLLBACK"
+      other:close()
+      sql:close()
+      assert.equal("open", a.ca:list().tokens[1].state)
+      assert.same({}, a.ca:list().certificates)
+      assert.equal(1, a.ca.counters.failed)
+      assert.is_string(rig.ask(a.ca, rig.request(invite, channel), channel).certificate)
+      a.ca:close()
+    end)
+  )
 end)
 
 describe("renewal", function()
@@ -475,40 +521,46 @@ describe("renewal", function()
     a.ca:close()
   end)
 
-  it("is refused without a certificate, or with one expired, revoked, foreign, or for a known key", quiet(function()
-    local a, b = rig.authority(), rig.authority()
-    local node, other = rig.enrol(a.ca, { id = "kitchen" }), rig.enrol(b.ca, { id = "kitchen" })
-    refuses("no_certificate", (rig.renew(a.ca, node, { certificate = false })))
-    refuses("no_certificate", (rig.renew(a.ca, node, { certificate = "garbage" })))
-    refuses("not_ours", (rig.renew(a.ca, other)))
-    refuses("same_key", (rig.renew(a.ca, node, { key = node.key })))
-    refuses("bad_request", rig.ask(a.ca, { command = "renew" }, rig.channel { certificate = node.der }))
-    a.pass(86400)
-    refuses("expired", (rig.renew(a.ca, node)))
-    local second = rig.enrol(a.ca, { id = "hall" })
-    assert.equal(1, a.ca:revoke "hall")
-    refuses("revoked", (rig.renew(a.ca, second)))
-    a.open()
-    refuses("revoked", (rig.renew(a.ca, second)))
-    a.ca:close()
-    b.ca:close()
-  end))
+  it(
+    "is refused without a certificate, or with one expired, revoked, foreign, or for a known key",
+    quiet(function()
+      local a, b = rig.authority(), rig.authority()
+      local node, other = rig.enrol(a.ca, { id = "kitchen" }), rig.enrol(b.ca, { id = "kitchen" })
+      refuses("no_certificate", (rig.renew(a.ca, node, { certificate = false })))
+      refuses("no_certificate", (rig.renew(a.ca, node, { certificate = "garbage" })))
+      refuses("not_ours", (rig.renew(a.ca, other)))
+      refuses("same_key", (rig.renew(a.ca, node, { key = node.key })))
+      refuses("bad_request", rig.ask(a.ca, { command = "renew" }, rig.channel { certificate = node.der }))
+      a.pass(86400)
+      refuses("expired", (rig.renew(a.ca, node)))
+      local second = rig.enrol(a.ca, { id = "hall" })
+      assert.equal(1, a.ca:revoke "hall")
+      refuses("revoked", (rig.renew(a.ca, second)))
+      a.open()
+      refuses("revoked", (rig.renew(a.ca, second)))
+      a.ca:close()
+      b.ca:close()
+    end)
+  )
 
-  it("is refused for a certificate that names its serial but not its key", quiet(function()
-    local a = rig.authority()
-    local node = rig.enrol(a.ca, { id = "kitchen" })
-    local forged = assert(pki.key "p256")
-    local pem = pki.certificate {
-      subject = { CN = "kitchen" },
-      uri = "chaski://home/kitchen",
-      not_before = a.time - 10,
-      not_after = a.time + 3600,
-      key = forged,
-      issuer_key = forged,
-    }
-    refuses("not_ours", (rig.renew(a.ca, node, { certificate = pem })))
-    a.ca:close()
-  end))
+  it(
+    "is refused for a certificate that names its serial but not its key",
+    quiet(function()
+      local a = rig.authority()
+      local node = rig.enrol(a.ca, { id = "kitchen" })
+      local forged = assert(pki.key "p256")
+      local pem = pki.certificate {
+        subject = { CN = "kitchen" },
+        uri = "chaski://home/kitchen",
+        not_before = a.time - 10,
+        not_after = a.time + 3600,
+        key = forged,
+        issuer_key = forged,
+      }
+      refuses("not_ours", (rig.renew(a.ca, node, { certificate = pem })))
+      a.ca:close()
+    end)
+  )
 end)
 
 describe("the revocation list", function()
@@ -524,30 +576,35 @@ describe("the revocation list", function()
   end
 
   local function good(authority, node, at)
-    return (pki.verify(assert(pki.read_certificate(node.certificate)), {
-      roots = authority:bundle(),
-      crl = (fetch(authority)),
-      role = "both",
-      at = at,
-    }))
+    return (
+      pki.verify(assert(pki.read_certificate(node.certificate)), {
+        roots = authority:bundle(),
+        crl = (fetch(authority)),
+        role = "both",
+        at = at,
+      })
+    )
   end
 
-  it("is signed, numbered, and has what was revoked", quiet(function()
-    local a = rig.authority()
-    local kitchen, hall = rig.enrol(a.ca, { id = "kitchen" }), rig.enrol(a.ca, { id = "hall" })
-    local list, number = fetch(a.ca)
-    assert.equal(number, pki.check_crl(list, a.ca:bundle()).number)
-    assert.is_true(good(a.ca, kitchen, a.time))
-    assert.equal(1, a.ca:revoke "kitchen")
-    assert.is_nil(good(a.ca, kitchen, a.time))
-    assert.is_true(good(a.ca, hall, a.time))
-    local _, later = fetch(a.ca)
-    assert.is_true(later > number)
-    a.open()
-    assert.is_nil(good(a.ca, kitchen, a.time))
-    assert.equal(later, select(2, fetch(a.ca)))
-    a.ca:close()
-  end))
+  it(
+    "is signed, numbered, and has what was revoked",
+    quiet(function()
+      local a = rig.authority()
+      local kitchen, hall = rig.enrol(a.ca, { id = "kitchen" }), rig.enrol(a.ca, { id = "hall" })
+      local list, number = fetch(a.ca)
+      assert.equal(number, pki.check_crl(list, a.ca:bundle()).number)
+      assert.is_true(good(a.ca, kitchen, a.time))
+      assert.equal(1, a.ca:revoke "kitchen")
+      assert.is_nil(good(a.ca, kitchen, a.time))
+      assert.is_true(good(a.ca, hall, a.time))
+      local _, later = fetch(a.ca)
+      assert.is_true(later > number)
+      a.open()
+      assert.is_nil(good(a.ca, kitchen, a.time))
+      assert.equal(later, select(2, fetch(a.ca)))
+      a.ca:close()
+    end)
+  )
 
   it("is made anew before it is old", function()
     local a = rig.authority()
@@ -559,120 +616,143 @@ describe("the revocation list", function()
     a.ca:close()
   end)
 
-  it("is revoked by serial too, and what is not there is told", quiet(function()
-    local a = rig.authority()
-    local node = rig.enrol(a.ca, { id = "kitchen" })
-    local text = a.ca:invite { id = "hall" }
-    fails("unknown", a.ca:revoke "cellar")
-    fails("unknown", a.ca:show "cellar")
-    assert.equal(1, a.ca:revoke(node.answer.serial:lower()))
-    assert.equal("revoked", a.ca:show("kitchen").certificates[1].state)
-    assert.equal(0, a.ca:revoke "hall") -- no certificate yet: the token is burnt
-    local invite, channel = assert(invites.read(text)), rig.channel()
-    refuses("burnt", rig.ask(a.ca, rig.request(invite, channel), channel))
-    a.ca:close()
-  end))
+  it(
+    "is revoked by serial too, and what is not there is told",
+    quiet(function()
+      local a = rig.authority()
+      local node = rig.enrol(a.ca, { id = "kitchen" })
+      local text = a.ca:invite { id = "hall" }
+      fails("unknown", a.ca:revoke "cellar")
+      fails("unknown", a.ca:show "cellar")
+      assert.equal(1, a.ca:revoke(node.answer.serial:lower()))
+      assert.equal("revoked", a.ca:show("kitchen").certificates[1].state)
+      assert.equal(0, a.ca:revoke "hall") -- no certificate yet: the token is burnt
+      local invite, channel = assert(invites.read(text)), rig.channel()
+      refuses("burnt", rig.ask(a.ca, rig.request(invite, channel), channel))
+      a.ca:close()
+    end)
+  )
 
-  it("comes in pieces when it is long", quiet(function()
-    local a = rig.authority()
-    local ledger = require("chaski.ca.ledger").open(a.location .. "/ledger.db")
-    for i = 1, 2000 do
-      local pieces = { serial = ("4F%030X"):format(i), id = "many", ip = "", dns = "", life = 3600, subject = "80" }
-      pieces.key_hash, pieces.root, pieces.pem = "hash " .. i, 1, ""
-      pieces.not_before, pieces.not_after, pieces.made = a.time, a.time + 3600, a.time
-      if i == 1 then ledger.connection:execute "PRAGMA synchronous=OFF" end
-      ledger:add_certificate(pieces)
-    end
-    ledger:close()
-    assert.equal(2000, a.ca:revoke "many")
-    local list = fetch(a.ca)
-    assert.is_true(#list > 65536)
-    assert.is_table(pki.check_crl(list, a.ca:bundle()))
-    refuses("bad_request", rig.ask(a.ca, { command = "crl", offset = #list + 1 }))
-    refuses("bad_request", rig.ask(a.ca, { command = "crl", offset = -1 }))
-    refuses("bad_request", rig.ask(a.ca, { command = "crl", offset = 0.5 }))
-    a.ca:close()
-  end))
+  it(
+    "comes in pieces when it is long",
+    quiet(function()
+      local a = rig.authority()
+      local ledger = require("chaski.ca.ledger").open(a.location .. "/ledger.db")
+      for i = 1, 2000 do
+        local pieces = { serial = ("4F%030X"):format(i), id = "many", ip = "", dns = "", life = 3600, subject = "80" }
+        pieces.key_hash, pieces.root, pieces.pem = "hash " .. i, 1, ""
+        pieces.not_before, pieces.not_after, pieces.made = a.time, a.time + 3600, a.time
+        if i == 1 then ledger.connection:execute "PRAGMA synchronous=OFF" end
+        ledger:add_certificate(pieces)
+      end
+      ledger:close()
+      assert.equal(2000, a.ca:revoke "many")
+      local list = fetch(a.ca)
+      assert.is_true(#list > 65536)
+      assert.is_table(pki.check_crl(list, a.ca:bundle()))
+      refuses("bad_request", rig.ask(a.ca, { command = "crl", offset = #list + 1 }))
+      refuses("bad_request", rig.ask(a.ca, { command = "crl", offset = -1 }))
+      refuses("bad_request", rig.ask(a.ca, { command = "crl", offset = 0.5 }))
+      a.ca:close()
+    end)
+  )
 end)
 
 describe("a rollover", function()
-  it("announces the new root, signs with it when all have heard of it, and drops the old one", quiet(function()
-    local a = rig.authority()
-    local early = rig.enrol(a.ca, { id = "early", life = 86400 })
-    local old = a.ca.pin
-    local made = assert(a.ca:rollover())
-    assert.not_equal(old, made.pin)
-    assert.equal(tonumber("600", 8), mode_of(a.location .. "/ca-2.key"))
-    assert.equal(old, a.ca.pin)
-    assert.equal(a.time + 86400, made.signs_from)
-    fails("busy", a.ca:rollover())
+  it(
+    "announces the new root, signs with it when all have heard of it, and drops the old one",
+    quiet(function()
+      local a = rig.authority()
+      local early = rig.enrol(a.ca, { id = "early", life = 86400 })
+      local old = a.ca.pin
+      local made = assert(a.ca:rollover())
+      assert.not_equal(old, made.pin)
+      assert.equal(tonumber("600", 8), mode_of(a.location .. "/ca-2.key"))
+      assert.equal(old, a.ca.pin)
+      assert.equal(a.time + 86400, made.signs_from)
+      fails("busy", a.ca:rollover())
 
-    a.pass(80000) -- the old root signs; both are told
-    local renewed = rig.enrolled(rig.renew(a.ca, early), nil, early.invite)
-    local _, roots = renewed.answer.bundle:gsub("BEGIN CERTIFICATE", "")
-    assert.equal(2, roots)
-    local only_old = rig.read(a.location .. "/ca.crt")
-    local certificate = assert(pki.read_certificate(renewed.certificate))
-    assert(pki.verify(certificate, { roots = only_old, role = "both", at = a.time }))
-    assert.equal(2, #assert(invites.read(a.ca:invite { id = "third" })).pins)
+      a.pass(80000) -- the old root signs; both are told
+      local renewed = rig.enrolled(rig.renew(a.ca, early), nil, early.invite)
+      local _, roots = renewed.answer.bundle:gsub("BEGIN CERTIFICATE", "")
+      assert.equal(2, roots)
+      local only_old = rig.read(a.location .. "/ca.crt")
+      local certificate = assert(pki.read_certificate(renewed.certificate))
+      assert(pki.verify(certificate, { roots = only_old, role = "both", at = a.time }))
+      assert.equal(2, #assert(invites.read(a.ca:invite { id = "third" })).pins)
 
-    a.pass(6401) -- the new one signs
-    a.open()
-    assert.equal(made.pin, a.ca.pin)
-    local late = rig.enrol(a.ca, { id = "late", life = 86400 })
-    certificate = assert(pki.read_certificate(late.certificate))
-    assert.is_nil((pki.verify(certificate, { roots = only_old, role = "both", at = a.time })))
-    assert(pki.verify(certificate, { roots = late.answer.bundle, role = "both", at = a.time }))
-    local lists = assert(a.ca:crl())
-    assert.equal(2, select(2, lists:gsub("BEGIN X509 CRL", "")))
+      a.pass(6401) -- the new one signs
+      a.open()
+      assert.equal(made.pin, a.ca.pin)
+      local late = rig.enrol(a.ca, { id = "late", life = 86400 })
+      certificate = assert(pki.read_certificate(late.certificate))
+      assert.is_nil((pki.verify(certificate, { roots = only_old, role = "both", at = a.time })))
+      assert(pki.verify(certificate, { roots = late.answer.bundle, role = "both", at = a.time }))
+      local lists = assert(a.ca:crl())
+      assert.equal(2, select(2, lists:gsub("BEGIN X509 CRL", "")))
 
-    a.pass(86400) -- what the old one signed has ended
-    _, roots = a.ca:bundle():gsub("BEGIN CERTIFICATE", "")
-    assert.equal(1, roots)
-    assert.equal(made.pin, info_of(a.ca:bundle()).key_hash)
-    a.ca:close()
-  end))
+      a.pass(86400) -- what the old one signed has ended
+      _, roots = a.ca:bundle():gsub("BEGIN CERTIFICATE", "")
+      assert.equal(1, roots)
+      assert.equal(made.pin, info_of(a.ca:bundle()).key_hash)
+      a.ca:close()
+    end)
+  )
 
-  it("is seen by a CA that is open meanwhile", quiet(function()
-    local a = rig.authority()
-    local other = assert(ca { location = a.location, now = function() return a.time end })
-    local made = assert(other:rollover())
-    other:close()
-    a.pass(3601)
-    assert.equal(made.pin, a.ca.pin)
-    assert.equal(made.pin, info_of(a.ca:bundle():match "END.-(%-%-%-%-%-BEGIN.*)" or a.ca:bundle()).key_hash)
-    a.ca:close()
-  end))
+  it(
+    "is seen by a CA that is open meanwhile",
+    quiet(function()
+      local a = rig.authority()
+      local other = assert(ca {
+        location = a.location,
+        now = function()
+          return a.time
+        end,
+      })
+      local made = assert(other:rollover())
+      other:close()
+      a.pass(3601)
+      assert.equal(made.pin, a.ca.pin)
+      assert.equal(made.pin, info_of(a.ca:bundle():match "END.-(%-%-%-%-%-BEGIN.*)" or a.ca:bundle()).key_hash)
+      a.ca:close()
+    end)
+  )
 end)
 
 describe("the CA", function()
-  it("knows four commands and nothing else", quiet(function()
-    local a = rig.authority()
-    for _, command in ipairs { "handshake", "ping", "", 7, true, {}, "invite", "revoke", "__index" } do
-      refuses("unknown_command", rig.ask(a.ca, { command = command }))
-    end
-    refuses("unknown_command", rig.ask(a.ca, {}))
-    local answer = rig.ask(a.ca, { command = "bundle" })
-    assert.equal(a.ca:bundle(), answer.bundle)
-    assert.equal("home", answer.mesh)
-    a.ca:close()
-  end))
+  it(
+    "knows four commands and nothing else",
+    quiet(function()
+      local a = rig.authority()
+      for _, command in ipairs { "handshake", "ping", "", 7, true, {}, "invite", "revoke", "__index" } do
+        refuses("unknown_command", rig.ask(a.ca, { command = command }))
+      end
+      refuses("unknown_command", rig.ask(a.ca, {}))
+      local answer = rig.ask(a.ca, { command = "bundle" })
+      assert.equal(a.ca:bundle(), answer.bundle)
+      assert.equal("home", answer.mesh)
+      a.ca:close()
+    end)
+  )
 
-  it("lists and shows what it knows, and no secret", quiet(function()
-    local a = rig.authority()
-    rig.enrol(a.ca, { id = "kitchen" })
-    local invite = assert(invites.read(a.ca:invite { id = "hall", publish = "weather" }))
-    local found = a.ca:list()
-    assert.equal("kitchen", found.certificates[1].id)
-    assert.equal("valid", found.certificates[1].state)
-    assert.equal("hall", found.tokens[1].id)
-    assert.equal("open", found.tokens[1].state)
-    assert.equal("publish=weather", found.tokens[1].rights)
-    assert.is_nil(core.pack(found):find(pki.hex(invites.proof_key(invite.secret)), 1, true))
-    assert.equal(1, #a.ca:show("kitchen").certificates)
-    assert.same({}, a.ca:show("kitchen").tokens)
-    a.pass(86400)
-    assert.equal("expired", a.ca:list().certificates[1].state)
-    a.ca:close()
-  end))
+  it(
+    "lists and shows what it knows, and no secret",
+    quiet(function()
+      local a = rig.authority()
+      rig.enrol(a.ca, { id = "kitchen" })
+      local invite = assert(invites.read(a.ca:invite { id = "hall", publish = "weather" }))
+      local found = a.ca:list()
+      assert.equal("kitchen", found.certificates[1].id)
+      assert.equal("valid", found.certificates[1].state)
+      assert.equal("hall", found.tokens[1].id)
+      assert.equal("open", found.tokens[1].state)
+      assert.equal("publish=weather", found.tokens[1].rights)
+      assert.is_nil(core.pack(found):find(pki.hex(invites.proof_key(invite.secret)), 1, true))
+      assert.equal(1, #a.ca:show("kitchen").certificates)
+      assert.same({}, a.ca:show("kitchen").tokens)
+      a.pass(86400)
+      assert.equal("expired", a.ca:list().certificates[1].state)
+      a.ca:close()
+    end)
+  )
 end)

@@ -15,8 +15,12 @@ local ways = {
     local at = math.random(#bytes)
     return bytes:sub(1, at - 1) .. string.char(math.random(0, 255)) .. bytes:sub(at + 1)
   end,
-  function(bytes) return bytes:sub(1, math.random(0, #bytes - 1)) end,
-  function(bytes) return bytes .. bytes:sub(math.random(#bytes)) end,
+  function(bytes)
+    return bytes:sub(1, math.random(0, #bytes - 1))
+  end,
+  function(bytes)
+    return bytes .. bytes:sub(math.random(#bytes))
+  end,
   function(bytes) -- a piece is missing
     local from = math.random(#bytes)
     return bytes:sub(1, from - 1) .. bytes:sub(from + math.random(8))
@@ -71,7 +75,9 @@ describe("whatever the bytes,", function()
       for round = 1, rounds // 4 do
         local other = core.unpack(spoil(wire))
         if type(other) == "table" then
-          local ok, answer = pcall(function() return authority.ca:answer(other, channel) end)
+          local ok, answer = pcall(function()
+            return authority.ca:answer(other, channel)
+          end)
           assert(ok, ("SEED=%d, round %d: %s"):format(seed, round, tostring(answer)))
           local same = other.csr == request.csr and other.mac == request.mac and other.token == request.token
           if answer.certificate then assert.is_true(same, "a spoilt request was signed") end
@@ -93,7 +99,9 @@ describe("whatever the bytes,", function()
         for _, name in ipairs { "token", "id", "csr", "mac", "have", "offset", "number" } do
           if math.random(2) == 1 then request[name] = values[math.random(#values)] end
         end
-        local ok, answer = pcall(function() return authority.ca:answer(request, rig.channel()) end)
+        local ok, answer = pcall(function()
+          return authority.ca:answer(request, rig.channel())
+        end)
         assert(ok, ("SEED=%d, round %d: %s"):format(seed, round, tostring(answer)))
         assert.is_table(answer)
         assert.is_nil(answer.certificate)

@@ -23,7 +23,9 @@ local function openssl(line, code)
   return run.out .. run.err
 end
 
-local function contains(text, part) assert.truthy(text:find(part, 1, true), ("no '%s' in\n%s"):format(part, text)) end
+local function contains(text, part)
+  assert.truthy(text:find(part, 1, true), ("no '%s' in\n%s"):format(part, text))
+end
 
 local made = 0
 

@@ -34,7 +34,9 @@ local function node(changes)
   }, changes or {})
 end
 
-local function issue(changes) return assert(pki.read_certificate(assert(pki.certificate(node(changes))))) end
+local function issue(changes)
+  return assert(pki.read_certificate(assert(pki.certificate(node(changes)))))
+end
 
 describe("pki.key", function()
   it("makes keys that are written and read", function()
@@ -89,7 +91,9 @@ describe("pki.key", function()
 
   it("has no fields to assign or to ask for", function()
     assert.is_nil(key.secret)
-    raises("cannot be assigned", function() key.secret = 1 end)
+    raises("cannot be assigned", function()
+      key.secret = 1
+    end)
   end)
 end)
 
@@ -217,9 +221,13 @@ describe("pki.certificate", function()
     raises("option 'authority': expected boolean, got string", pki.certificate, node { authority = "yes" })
     raises("option 'role': expected 'client', 'server' or 'both', got string", pki.certificate, node { role = "peer" })
     raises("option 'issuer': expected chaski.pki.certificate, got string", pki.certificate, node { issuer = root.pem })
-    raises("option 'key': expected chaski.pki.key, got chaski.pki.certificate", pki.certificate, node {
-      key = root.certificate,
-    })
+    raises(
+      "option 'key': expected chaski.pki.key, got chaski.pki.certificate",
+      pki.certificate,
+      node {
+        key = root.certificate,
+      }
+    )
     raises("unknown field in the subject", pki.certificate, node { subject = { X = "x" } })
     raises("option 'subject': expected table, got string", pki.certificate, node { subject = "CN=x" })
     local options = node()

@@ -99,7 +99,7 @@ local has_test = {}
 --- `it "test"` or `it("test"`, on a line or two; not in a comment.
 function has_test.lua(text, test)
   local code = ("\n" .. text):gsub("\n%s*%-%-[^\n]*", "\n")
-  return code:find("%f[%w]it%s*%(?%s*\"" .. escaped(test) .. '"') ~= nil
+  return code:find('%f[%w]it%s*%(?%s*"' .. escaped(test) .. '"') ~= nil
 end
 
 --- A test function of cmocka that is run.

@@ -68,7 +68,9 @@ describe("chaski.tls.context", function()
     assert.equal("chaski.tls.context (" .. URI .. ")", tostring(context))
     assert.equal("chaski.tls.context", getmetatable(context).__name)
     assert.is_nil(context.key)
-    raises("cannot be assigned", function() context.id = "bravo" end)
+    raises("cannot be assigned", function()
+      context.id = "bravo"
+    end)
   end)
 
   it("may be made of files", function()
@@ -112,7 +114,9 @@ describe("chaski.tls.context", function()
     end
     assert.equal("chaski.tls.context (closed)", tostring(closed))
     raises("the context is closed", closed.may, closed, "relay")
-    raises("the context is closed", function() return closed.id end)
+    raises("the context is closed", function()
+      return closed.id
+    end)
   end)
 
   it("refuses what does not fit together", function()
@@ -186,7 +190,9 @@ describe("chaski.tls.context", function()
     raises("option 'pin': expected 64 hex digits or 32 bytes", tls.context, with(good, { pin = "12" }))
     raises("option 'pin': expected 64 hex digits", tls.context, with(good, { pin = ("x"):rep(64) }))
     raises("expected a table of options", tls.context, "x")
-    local _, err = pcall(function() tls.context { nonsense = 1 } end)
+    local _, err = pcall(function()
+      tls.context { nonsense = 1 }
+    end)
     assert.truthy(err:find "tls_context_spec.lua:%d+: chaski.tls.context: unknown option", err)
   end)
 end)

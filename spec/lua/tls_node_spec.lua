@@ -727,21 +727,18 @@ describe("the openssl command", function()
         assert.matches("OK", run.out)
       end
       local function client(...)
-        return openssl(
-          {
-            "s_client",
-            "-connect",
-            a.address,
-            "-CAfile",
-            bravo .. "ca.pem",
-            "-verify_return_error",
-            "-brief",
-            "-alpn",
-            "chaski/1",
-            ...,
-          },
-          { stdin = "" }
-        )
+        return openssl({
+          "s_client",
+          "-connect",
+          a.address,
+          "-CAfile",
+          bravo .. "ca.pem",
+          "-verify_return_error",
+          "-brief",
+          "-alpn",
+          "chaski/1",
+          ...,
+        }, { stdin = "" })
       end
       local run = client("-cert", bravo .. "certificate.pem", "-key", bravo .. "key.pem")
       assert.matches("Protocol version: TLSv1.3", run.err, 1, true)

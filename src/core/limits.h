@@ -34,7 +34,7 @@
   X(queue_total, "bytes", 256 * CHASKI_MIB, 64 * CHASKI_KIB, 65536 * CHASKI_MIB,                                       \
     "all queues of the process together, the least of its nodes' counts; above, the largest goes")                     \
   X(queue_stall, "s", 10 * CHASKI_S, CHASKI_MS, 3600 * CHASKI_S, "above high without progress: slow_consumer")         \
-  X(resume_timeout, "s", 120 * CHASKI_S, 0, 600 * CHASKI_S, "how long a lost edge may be resumed; 0: not at all")       \
+  X(resume_timeout, "s", 120 * CHASKI_S, 0, 600 * CHASKI_S, "how long a lost edge may be resumed; 0: not at all")      \
   X(resume_frames, "count", 65536, 16, 1 << 24, "frames kept for a peer that has not acknowledged them")               \
   X(resume_bytes, "bytes", 0, 0, 1024 * CHASKI_MIB, "the same in bytes, never more than queue_hard; 0: as much")       \
   X(inbox_max, "count", 1024, 1, 1000000, "messages that wait for one subscription's handler")                         \

@@ -17,7 +17,9 @@ local M = {}
 
 local Refusal = { __name = "chaski.ca.refusal" }
 Refusal.__index = Refusal
-function Refusal:__tostring() return self.message end
+function Refusal:__tostring()
+  return self.message
+end
 
 local function refuse(code, message, id)
   error(setmetatable({ code = code, message = message, id = id }, Refusal), 0)
@@ -36,7 +38,9 @@ local function alarm(ca, code, message, id)
   refuse(code, message, id)
 end
 
-local function is_bytes(value, least, most) return type(value) == "string" and #value >= least and #value <= most end
+local function is_bytes(value, least, most)
+  return type(value) == "string" and #value >= least and #value <= most
+end
 
 -- --- requests --------------------------------------------------------------------------------------------------------
 
@@ -113,7 +117,9 @@ local function check_new_key(ca, request)
 end
 
 --- Is an answer that was given then to be given once more? It may have been lost.
-local function is_recent(given, now) return now >= given and now <= given + AGAIN end
+local function is_recent(given, now)
+  return now >= given and now <= given + AGAIN
+end
 
 -- --- enroll ----------------------------------------------------------------------------------------------------------
 
@@ -216,7 +222,9 @@ local function crl(ca, request)
   return { number = number, size = #pem, offset = offset, bytes = pem:sub(offset + 1, offset + PIECE) }
 end
 
-local function bundle(ca) return { bundle = ca.authority:bundle(ca.now()), mesh = ca.authority.mesh } end
+local function bundle(ca)
+  return { bundle = ca.authority:bundle(ca.now()), mesh = ca.authority.mesh }
+end
 
 local commands = { enroll = enroll, renew = renew, crl = crl, bundle = bundle }
 

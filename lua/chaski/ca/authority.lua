@@ -22,7 +22,9 @@ local Authority = {}
 Authority.__index = Authority
 Authority.__name = "chaski.authority"
 
-function Authority:__tostring() return ("authority of %s (%d roots)"):format(self.mesh, #self.roots) end
+function Authority:__tostring()
+  return ("authority of %s (%d roots)"):format(self.mesh, #self.roots)
+end
 
 -- --- roots -----------------------------------------------------------------------------------------------------------
 
@@ -60,7 +62,9 @@ function M.make_root(o, now)
   return { number = o.number, key_hash = info.key_hash, hash = info.hash, not_after = info.not_after }
 end
 
-local function mismatch(path, what) return nil, core.new_error("mismatch", ("'%s' %s"):format(path, what)) end
+local function mismatch(path, what)
+  return nil, core.new_error("mismatch", ("'%s' %s"):format(path, what))
+end
 
 local function read_key(path, passphrase, root)
   local pem, err = files.read(path, true)
@@ -121,7 +125,9 @@ function Authority:load(now)
   for i, row in ipairs(roots) do
     local known = self.roots[row.number]
     local root, err = known, nil
-    if not known then root, err = read_root(self.location, row, self.passphrase, self.without_keys) end
+    if not known then
+      root, err = read_root(self.location, row, self.passphrase, self.without_keys)
+    end
     if not root then return nil, err end
     roots[i] = root
   end

@@ -67,7 +67,9 @@ local function required(where, checked, ...)
   end
 end
 
-local function ledger_path(location) return location .. "/ledger.db" end
+local function ledger_path(location)
+  return location .. "/ledger.db"
+end
 
 -- --- making one ------------------------------------------------------------------------------------------------------
 
@@ -139,17 +141,27 @@ Ca.__name = "chaski.ca"
 
 local getters = {}
 
-function getters.mesh(state) return state.authority.mesh end
+function getters.mesh(state)
+  return state.authority.mesh
+end
 
 function getters.pin(state)
   local _, signer = state.authority:active(state.now())
   return signer.key_hash
 end
 
-function getters.address(state) return state.address end
-function getters.port(state) return state.server and state.server.port end
-function getters.location(state) return state.authority.location end
-function getters.counters(state) return state.counters end
+function getters.address(state)
+  return state.address
+end
+function getters.port(state)
+  return state.server and state.server.port
+end
+function getters.location(state)
+  return state.authority.location
+end
+function getters.counters(state)
+  return state.counters
+end
 
 local states = setmetatable({}, { __mode = "k" }) -- ca -> what answers.lua sees
 
@@ -164,7 +176,9 @@ function Ca:__tostring()
 end
 
 local function new_state(checked, ledger)
-  local function now() return math.floor(checked.now()) end
+  local function now()
+    return math.floor(checked.now())
+  end
   local signer, err = authority.open {
     ledger = ledger,
     location = checked.location,
@@ -208,7 +222,9 @@ end
 
 -- --- serving ---------------------------------------------------------------------------------------------------------
 
-local function with_port(host, port) return (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port) end
+local function with_port(host, port)
+  return (host:find(":", 1, true) and "[%s]:%d" or "%s:%d"):format(host, port)
+end
 
 --- Listen for those who enrol and renew. true, or nil, err (the port is taken, say).
 ---@return true?, chaski.error?
@@ -245,7 +261,9 @@ Ca.__close = Ca.close
 ---@param request table
 ---@param channel table
 ---@return table
-function Ca:answer(request, channel) return answers.answer(states[self], request, channel) end
+function Ca:answer(request, channel)
+  return answers.answer(states[self], request, channel)
+end
 
 -- --- inviting --------------------------------------------------------------------------------------------------------
 
@@ -257,9 +275,15 @@ local function check_names(where, kind, list, test)
   return table.concat(list, ",")
 end
 
-local function is_host(text) return #text <= 253 and text:find "^%w[%w.-]*$" ~= nil end
-local function is_address(text) return core.numeric(text) and not text:find("%", 1, true) end
-local function is_pattern(text) return text ~= "" and not text:find "[%c,;=]" and utf8.len(text) ~= nil end
+local function is_host(text)
+  return #text <= 253 and text:find "^%w[%w.-]*$" ~= nil
+end
+local function is_address(text)
+  return core.numeric(text) and not text:find("%", 1, true)
+end
+local function is_pattern(text)
+  return text ~= "" and not text:find "[%c,;=]" and utf8.len(text) ~= nil
+end
 
 --- What one right allows, as text: nil for everything, an empty list for nothing.
 local function write_patterns(right, given)
@@ -393,9 +417,13 @@ end
 
 --- { certificates = {…}, tokens = {…} }: all certificates made, oldest first, and the tokens not used yet.
 ---@return { certificates: table[], tokens: table[] }?, chaski.error?
-function Ca:list() return guarded(list, states[self]) end
+function Ca:list()
+  return guarded(list, states[self])
+end
 
-local function unknown(id) return nil, core.new_error("unknown", ("nothing is known of '%s'"):format(id)) end
+local function unknown(id)
+  return nil, core.new_error("unknown", ("nothing is known of '%s'"):format(id))
+end
 
 --- The same of one id; nil, err with code unknown when there never was one.
 ---@param id string
@@ -483,6 +511,8 @@ function Ca:rollover(given)
 end
 
 --- For a process that does nothing but this: no core file, and no debugger of the same user.
-function M.protect() return core.undumpable() end
+function M.protect()
+  return core.undumpable()
+end
 
 return setmetatable(M, { __call = new })

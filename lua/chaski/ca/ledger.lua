@@ -79,23 +79,31 @@ local function rows(self, statement, ...)
   local cursor, err = self.connection:execute(fill(statement, ...))
   if not cursor then raise(self, err) end
   local list = {}
-  for row in function() return cursor:fetch({}, "a") end do
+  for row in
+    function()
+      return cursor:fetch({}, "a")
+    end
+  do
     list[#list + 1] = row
   end
   cursor:close()
   return list
 end
 
-local function row(self, statement, ...) return rows(self, statement, ...)[1] end
+local function row(self, statement, ...)
+  return rows(self, statement, ...)[1]
+end
 
 --- All of fn or nothing, alone in the file.
 local function transaction(self, fn)
   change(self, "BEGIN IMMEDIATE")
   local ok, result = pcall(fn)
-  if ok then ok, result = pcall(function()
-    change(self, "COMMIT")
-    return result
-  end) end
+  if ok then
+    ok, result = pcall(function()
+      change(self, "COMMIT")
+      return result
+    end)
+  end
   if ok then return result end
   self.connection:execute "ROLLBACK"
   error(result, 0)
@@ -184,21 +192,29 @@ end
 
 Ledger.__close, Ledger.__gc = Ledger.close, Ledger.close
 
-function Ledger:__tostring() return ("ledger '%s'%s"):format(self.path, self.connection and "" or " (closed)") end
+function Ledger:__tostring()
+  return ("ledger '%s'%s"):format(self.path, self.connection and "" or " (closed)")
+end
 
 -- --- what is kept ----------------------------------------------------------------------------------------------------
 
-local function number(text) return math.tointeger(tonumber(text)) end
+local function number(text)
+  return math.tointeger(tonumber(text))
+end
 
 function Ledger:meta(name)
   local found = row(self, "SELECT value FROM meta WHERE name = ?", name)
   return found and found.value
 end
 
-function Ledger:set_meta(name, value) change(self, "INSERT OR REPLACE INTO meta VALUES (?, ?)", name, value) end
+function Ledger:set_meta(name, value)
+  change(self, "INSERT OR REPLACE INTO meta VALUES (?, ?)", name, value)
+end
 
 --- Oldest first: { number =, key_hash =, hash =, signs_from =, not_after = }.
-function Ledger:roots() return rows(self, "SELECT * FROM roots ORDER BY number") end
+function Ledger:roots()
+  return rows(self, "SELECT * FROM roots ORDER BY number")
+end
 
 function Ledger:add_root(root)
   local statement = "INSERT INTO roots VALUES (?, ?, ?, ?, ?)"
@@ -220,7 +236,9 @@ function Ledger:add_token(t)
   change(self, statement, t.token, t.proof_key, t.id, t.ip, t.dns, t.rights, t.life, t.made, t.expires)
 end
 
-function Ledger:token(token) return row(self, "SELECT * FROM tokens WHERE token = ?", token) end
+function Ledger:token(token)
+  return row(self, "SELECT * FROM tokens WHERE token = ?", token)
+end
 
 --- One wrong proof more; true when that has burnt the token.
 function Ledger:count_bad_mac(token)
@@ -235,8 +253,22 @@ local function insert_certificate(self, c)
   local statement = [[INSERT INTO certificates (serial, id, ip, dns, rights, life, subject, key_hash, root, not_before,
     not_after, made, renewed, pem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]]
   change(
-    self, statement, c.serial, c.id, c.ip, c.dns, c.rights, c.life, c.subject, c.key_hash, c.root, c.not_before,
-    c.not_after, c.made, c.renewed, c.pem
+    self,
+    statement,
+    c.serial,
+    c.id,
+    c.ip,
+    c.dns,
+    c.rights,
+    c.life,
+    c.subject,
+    c.key_hash,
+    c.root,
+    c.not_before,
+    c.not_after,
+    c.made,
+    c.renewed,
+    c.pem
   )
 end
 
@@ -252,7 +284,9 @@ function Ledger:use_token(token, certificate)
 end
 
 --- When the last token that can still be used expires; nil: there is none.
-function Ledger:last_token() return row(self, "SELECT max(expires) AS last FROM tokens WHERE state = 'open'").last end
+function Ledger:last_token()
+  return row(self, "SELECT max(expires) AS last FROM tokens WHERE state = 'open'").last
+end
 
 --- Tokens not used and not expired, and those burnt.
 function Ledger:open_tokens(now)
@@ -262,14 +296,18 @@ end
 
 -- --- certificates ----------------------------------------------------------------------------------------------------
 
-function Ledger:certificate(serial) return row(self, "SELECT * FROM certificates WHERE serial = ?", serial) end
+function Ledger:certificate(serial)
+  return row(self, "SELECT * FROM certificates WHERE serial = ?", serial)
+end
 
 function Ledger:certificate_of_key(key_hash)
   return row(self, "SELECT * FROM certificates WHERE key_hash = ?", key_hash)
 end
 
 function Ledger:add_certificate(certificate)
-  transaction(self, function() insert_certificate(self, certificate) end)
+  transaction(self, function()
+    insert_certificate(self, certificate)
+  end)
 end
 
 --- Newest last; all, or those of an id.
@@ -302,7 +340,9 @@ end
 -- --- revocation lists ------------------------------------------------------------------------------------------------
 
 --- Changes with each revocation.
-function Ledger:revision() return number(self:meta "revision") end
+function Ledger:revision()
+  return number(self:meta "revision")
+end
 
 --- Serials that a list of this root must have: those that have ended since are refused anyway.
 function Ledger:revoked(root, now)
@@ -316,7 +356,9 @@ function Ledger:revoked(root, now)
 end
 
 --- { root =, number =, revision =, made =, next =, der = (hex) }, or nil.
-function Ledger:list(root) return row(self, "SELECT * FROM lists WHERE root = ?", root) end
+function Ledger:list(root)
+  return row(self, "SELECT * FROM lists WHERE root = ?", root)
+end
 
 --- Number and keep new lists: make(number) returns them, one for each root.
 function Ledger:renew_lists(make)

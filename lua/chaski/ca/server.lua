@@ -59,7 +59,9 @@ function M.start(ca, ip, port)
   local made, context, state = pcall(new_context, ca)
   if not made then return nil, context end
   if not context then return nil, state end
-  local listener, err = channels.listen(ip, port, context, function(channel) serve(ca, channel) end)
+  local listener, err = channels.listen(ip, port, context, function(channel)
+    serve(ca, channel)
+  end)
   if not listener then return nil, err end
   local keeper = core.spawn(keep_fresh, ca, listener, state)
   return {
