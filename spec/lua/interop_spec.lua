@@ -839,7 +839,13 @@ describe("a loss", function()
           local data = assert(chaski.pack {
             command = "handshake_back",
             topic = "All",
-            data = { handshake_id = id, name = "ours", ip = node.ip, port = node.port, subscriptions = chaski.array {} },
+            data = {
+              handshake_id = id,
+              name = "ours",
+              ip = node.ip,
+              port = node.port,
+              subscriptions = chaski.array {},
+            },
           })
           raw:write((">I4I4"):pack(#data, 4) .. "\xa3All" .. data .. (">I4I4"):pack(1000, 4) .. "\xa3All half a")
           raw:shutdown()
