@@ -185,11 +185,12 @@ local function our_stream(o)
   local function sub(to)
     return ours("sub", merged(common, { to = to, nodes = nodes, topics = o.topics }))
   end
-  local between = o.relay and {
-    relay = function(to)
-      return ours("relay", { to = to, tls = o.tls })
-    end,
-  }
+  local between = o.relay
+    and {
+      relay = function(to)
+        return ours("relay", { to = to, tls = o.tls })
+      end,
+    }
   local result = stream(pub, sub, nodes, between)
   return result
 end
@@ -237,12 +238,25 @@ local function trips(answering, asking, cores, broker_kind)
 end
 
 local function our_trips(answering, asking, o)
-  local given = { size = 64, payload = o.payload, tls = o.tls, seconds = settings.seconds }
+  local given = { size = 64, payload = o.payload, tls = o.tls, seconds = settings.seconds, tasks = o.tasks }
   return trips(function()
     return ours(answering, given)
   end, function(to)
     return ours(asking, merged(given, { to = to }))
   end, o.cores or {})
+end
+
+--- Calls of tarantool's net.box; it chooses no port itself.
+local function tarantool_trips(o)
+  local given = { size = 64, seconds = settings.seconds, tasks = o.tasks, folder = settings.folder }
+  local function command(role, to)
+    return with_options({ "tarantool", here .. "peers/tarantool.lua" }, merged(given, { role = role, to = to }))
+  end
+  return trips(function()
+    return command("echo", processes.free_port())
+  end, function(to)
+    return command("ping", to)
+  end, {})
 end
 
 local function peer_trips(name, o)
@@ -304,10 +318,12 @@ local function throughput(name, size, targets)
     direct("nng", "nng", o),
     via_broker("redis", "Redis", o),
     via_broker("mqtt", "Mosquitto", o),
+    size == 64 and direct("zmq_lua", "libzmq and Lua", o) or nil,
   }, { targets = targets })
 end
 
 throughput("64B", 64, {
+  target("chaski table", "libzmq and Lua", 2),
   target("chaski table", "libzmq", 0.75),
   target("chaski table", "NATS", 1.5),
   target("chaski string", "libzmq", 1.0),
@@ -399,7 +415,30 @@ case("request", "request and answer, 64 B, p50, on two cores", "us", {
   contender("NATS", function()
     return peer_trips("broker", { broker = "nats" })
   end, "nats"),
+  contender("Tarantool", function()
+    return tarantool_trips { tasks = 1 }
+  end, "tarantool"),
 }, { lower = true, targets = { target("chaski", "NATS", 0.5) } })
+
+--- Calls a second instead of the time of one.
+local function by_rate(trips_of)
+  local got = trips_of()
+  local rate = got.more[3][2]
+  return { value = rate, more = { { "p50", got.value }, got.more[1] }, cpu = got.cpu }
+end
+
+case("request/64", "requests answered a second, 64 under way at once, 64 B", "/s", {
+  contender("chaski", function()
+    return by_rate(function()
+      return our_trips("serve", "request", { tasks = 64 })
+    end)
+  end),
+  contender("Tarantool", function()
+    return by_rate(function()
+      return tarantool_trips { tasks = 64 }
+    end)
+  end, "tarantool"),
+}, { targets = { target("chaski", "Tarantool", 3) } })
 
 -- --- edges -----------------------------------------------------------------------------------------------------------
 
@@ -561,12 +600,14 @@ case("startup", ("from start to end, median of %d"):format(STARTS), "ms", {
   start_up("nothing", "true"),
 }, {
   lower = true,
-  limits = { {
-    "chaski",
-    function(median_of)
-      return median_of "lua5.4" + median_of "lua5.4 and luv"
-    end,
-  } },
+  limits = {
+    {
+      "chaski",
+      function(median_of)
+        return median_of "lua5.4" + median_of "lua5.4 and luv"
+      end,
+    },
+  },
 })
 
 -- --- cost against work -----------------------------------------------------------------------------------------------

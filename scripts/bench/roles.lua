@@ -237,31 +237,36 @@ function roles.ping(o)
 end
 
 function roles.serve(o)
-  local node = new_node(o, "sub")
+  local limits = { edges_max = 1000, request_rate = 1000000, requests_per_edge = 1000 }
+  local node = new_node(o, "sub", { limits = limits })
   node:serve("echo", function(kwargs)
     return kwargs.v
   end)
   ready(node)
 end
 
---- Asks one question after the other; over another edge after each 150, since an edge may only ask so many a second.
+--- tasks=N at once, each of which asks one question after the other.
 function roles.request(o)
   local node, kwargs = new_node(o, "pub"), { v = ("x"):rep(tonumber(o.size)) }
-  local times = {}
+  local times, tasks = {}, {}
+  local where = { edge = assert(node:connect(o.to)) }
   ready()
   wait_for_go()
   local started = now()
   local deadline = started + tonumber(o.seconds)
-  repeat
-    local edge = assert(node:connect(o.to))
-    local where = { edge = edge }
-    for _ = 1, 150 do
-      local sent = now()
-      assert(node:request("echo", kwargs, where))
-      times[#times + 1] = now() - sent
-    end
-    edge:close()
-  until now() >= deadline
+  for i = 1, tonumber(o.tasks or 1) do
+    tasks[i] = chaski.spawn(function()
+      repeat
+        local sent = now()
+        assert(node:request("echo", kwargs, where))
+        local at = now()
+        times[#times + 1] = at - sent
+      until at >= deadline
+    end)
+  end
+  for _, task in ipairs(tasks) do
+    assert(task:join())
+  end
   tell_quantiles(times, now() - started)
 end
 
