@@ -105,12 +105,14 @@ function methods:add_propagation_command(command)
   return add_propagation_command(self, command)
 end
 
+local function data_of(message)
+  return message.data
+end
+
 --- The data of a message of the protocol's if it is a table, nil if it is anything else or cannot be decoded. Its
 --- strings are strings, whatever the node's option `strings` makes of the application's.
 local function table_of(node, message)
-  local ok, data = pcall(function()
-    return message.data
-  end)
+  local ok, data = pcall(data_of, message)
   if not ok or type(data) ~= "table" then return nil end
   if core.node_state(node).options.strings == "auto" then return data end
   return core.unpack(message.bytes)

@@ -177,11 +177,19 @@ local function names_of(schema)
   return names
 end
 
-local function refuse_unknown(where, schema, given)
+local names_known = setmetatable({}, { __mode = "k" }) -- schema -> set of the names in it
+
+local function known_of(schema)
   local known = {}
   for _, row in ipairs(schema) do
     known[row.name] = true
   end
+  names_known[schema] = known
+  return known
+end
+
+local function refuse_unknown(where, schema, given)
+  local known = names_known[schema] or known_of(schema)
   for name in pairs(given) do
     if not known[name] then
       local hint = type(name) == "string" and M.suggestion(name, names_of(schema)) or ""

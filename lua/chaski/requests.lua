@@ -13,6 +13,12 @@ states.tables("served", "requests", "edge_calls") -- callback -> function; id ->
 states.field("calls", function()
   return 0
 end)
+states.field("calls_max", function(state)
+  return core.limit(state.node, "requests_max")
+end)
+states.field("edge_calls_max", function(state)
+  return core.limit(state.node, "requests_per_edge")
+end)
 states.field("call_rates", function(state)
   return limiter.new(core.limit(state.node, "request_rate"))
 end)
@@ -44,24 +50,30 @@ function methods:serve(callback, fn)
 end
 
 --- What is the protocol's among data of the application: a str, also where strings are sent as bin.
-local function as_str(node, value)
-  return core.node_state(node).options.strings == "bin" and core.str(value) or value
+local function as_str(state, value)
+  return state.options.strings == "bin" and core.str(value) or value
 end
 
 -- --- asking ----------------------------------------------------------------------------------------------------------
 
-local function finish(pending, id, ok, value)
-  local question = pending[id]
-  pending[id] = nil
+--- A question under way: { id =, callback =, waiter =, pending = the node's, asked = edge -> true }.
+local Question = {}
+
+function Question:__close()
+  self.pending[self.id] = nil
+end
+
+local function finish(question, ok, value)
+  question.pending[question.id] = nil
   core.wake(question.waiter, ok, value)
 end
 
 --- One of those asked has failed, or is gone; the question has, when nobody is left.
-local function fail_one(pending, id, edge, err)
-  local question = pending[id]
-  if not question.asked[edge] then return end
-  question.asked[edge] = nil
-  if next(question.asked) == nil then finish(pending, id, false, err) end
+local function fail_one(question, edge, err)
+  local asked = question.asked
+  if not asked[edge] then return end
+  asked[edge] = nil
+  if next(asked) == nil then finish(question, false, err) end
 end
 
 --- The error of a write, as one of the request.
@@ -75,18 +87,30 @@ local function reword(where, edge, err)
   return core.new_error(err.code, text)
 end
 
-local function ask(node, id, data, edges, where)
-  local asked, err = {}, core.new_error("no_edge", where .. ": there is no live edge")
+--- Why nobody could be asked, or nil.
+local function ask(node, question, data, edges)
+  local why, failed
   for _, edge in ipairs(edges) do
-    local ok, why = core.write(node, "request_udp", data, { edge = edge }, true)
+    local ok, err = core.write(node, "request_udp", data, { edge = edge }, true)
     if ok then
-      asked[edge] = true
+      question.asked[edge] = true
     else
-      err = reword(where, edge, why)
+      why, failed = err, edge
     end
   end
-  core.node_state(node).requests[id].asked = asked
-  return next(asked) ~= nil, err
+  if next(question.asked) then return nil end
+  local where = "node:request " .. question.callback
+  return why and reword(where, failed, why) or core.new_error("no_edge", where .. ": there is no live edge")
+end
+
+--- As a map, whatever it is.
+local function arguments_of(kwargs)
+  if kwargs and rawlen(kwargs) == 0 and not getmetatable(kwargs) then return kwargs end
+  local arguments = core.map {}
+  for key, value in pairs(kwargs or {}) do
+    arguments[key] = value
+  end
+  return arguments
 end
 
 --- Ask one edge, or all (the first answer counts), to call `callback` with the table kwargs. Returns the answer, or
@@ -99,20 +123,22 @@ function methods:request(callback, kwargs, given)
     error(("node:request: expected a table of arguments, got %s"):format(options.describe(kwargs)), 2)
   end
   given = options.check("node:request", schema, given)
-  local pending, id = core.node_state(self).requests, core.uuid()
-  pending[id] = { waiter = core.waiter "node:request", asked = {} }
-  local _ <close> = setmetatable({}, {
-    __close = function()
-      pending[id] = nil
-    end,
-  })
-  local arguments = core.map {}
-  for key, value in pairs(kwargs or {}) do
-    arguments[key] = value
-  end
-  local data = { id = as_str(self, id), callback = as_str(self, callback), kwargs = arguments }
-  local sent, err = ask(self, id, data, given.edge and { given.edge } or self.edges, "node:request " .. callback)
-  if not sent then return nil, err end
+  local state = core.node_state(self)
+  local question <close> = setmetatable({
+    id = core.new_id(self),
+    callback = callback,
+    waiter = core.waiter "node:request",
+    pending = state.requests,
+    asked = {},
+  }, Question)
+  question.pending[question.id] = question
+  local data = {
+    id = as_str(state, question.id),
+    callback = as_str(state, callback),
+    kwargs = arguments_of(kwargs),
+  }
+  local err = ask(self, question, data, given.edge and { given.edge } or self.edges)
+  if err then return nil, err end
   local ok, value = core.park(given.timeout)
   if ok then
     if value == core.null then return nil end
@@ -122,15 +148,14 @@ function methods:request(callback, kwargs, given)
 end
 
 local function receive_response(node, data, edge, _, message)
-  local pending = core.node_state(node).requests
   local id = data.id
-  local question = type(id) == "string" and pending[id]
+  local question = type(id) == "string" and core.node_state(node).requests[id]
   if not question or not question.asked[edge] then return end
   local failure = data.error
-  if type(failure) ~= "table" then return finish(pending, id, true, message.data.response) end
+  if type(failure) ~= "table" then return finish(question, true, message.data.response) end
   local code = type(failure.code) == "string" and failure.code:sub(1, NAME_MAX) or "failed"
   local why = type(failure.message) == "string" and failure.message:sub(1, MESSAGE_MAX) or code
-  fail_one(pending, id, edge, core.new_error(code, ("node:request at %s: %s"):format(edge.name, why)))
+  fail_one(question, edge, core.new_error(code, ("node:request at %s: %s"):format(edge.name, why)))
 end
 
 -- --- answering -------------------------------------------------------------------------------------------------------
@@ -147,9 +172,10 @@ local function refuse(node, edge, data, code, message)
 end
 
 local function answer(node, edge, data, response)
+  local state = core.node_state(node)
   local sent, err = core.write(node, "response_udp", {
-    id = as_str(node, data.id),
-    callback = as_str(node, data.callback),
+    id = as_str(state, data.id),
+    callback = as_str(state, data.callback),
     kwargs = data.kwargs,
     response = response == nil and core.null or response,
   }, { edge = edge }, true)
@@ -185,9 +211,9 @@ end
 
 --- The limit that one call more from this edge would break, or nil. Who calls what never returns does not take the
 --- others' room.
-local function limit_met(node, state, number)
-  if state.calls >= core.limit(node, "requests_max") then return "requests_max" end
-  if (state.edge_calls[number] or 0) >= core.limit(node, "requests_per_edge") then return "requests_per_edge" end
+local function limit_met(state, number)
+  if state.calls >= state.calls_max then return "requests_max" end
+  if (state.edge_calls[number] or 0) >= state.edge_calls_max then return "requests_per_edge" end
   return not state.call_rates:take(number) and "request_rate" or nil
 end
 
@@ -197,7 +223,7 @@ local function receive_request(node, data, edge, _, message)
   data.kwargs = message.data.kwargs
   if type(data.kwargs) ~= "table" then data.kwargs = core.map {} end
   local fn = state.served[data.callback]
-  local limit = limit_met(node, state, edge.number)
+  local limit = limit_met(state, edge.number)
   if limit then
     core.limit_hit(node, limit)
     return refuse(node, edge, data, "busy", "too many calls")
@@ -221,6 +247,6 @@ core.on_everywhere("edge_closed", function(node, edge, reason)
   local lost = core.new_error("lost", ("node:request: the edge to %s ended (%s)"):format(edge.name, reason))
   table.sort(ids) -- some order that is always the same, so that simulations repeat
   for _, id in ipairs(ids) do
-    if requests[id] then fail_one(requests, id, edge, lost) end
+    if requests[id] then fail_one(requests[id], edge, lost) end
   end
 end)

@@ -213,6 +213,9 @@ int chaski_node_set_overflow(chaski_node *node, chaski_slice topic, enum chaski_
 void chaski_node_full_edges(const chaski_node *node, chaski_slice topic, chaski_edge *edge,
                             void (*fn)(chaski_edge *edge, void *ctx), void *ctx);
 
+/* An id for a question of the embedder's own: a uuid of this start of the node that nothing else has. Not secret. */
+void chaski_node_new_id(chaski_node *node, char *out); /* CHASKI_UUID_TEXT bytes */
+
 /* --- datagrams ---------------------------------------------------------------------------------------------- */
 #define CHASKI_DATAGRAM_MAX 1200 /* bytes; never sent larger, dropped unread when larger (RELIABILITY T11) */
 /* Send a command with data (one serialised value) to a numeric host from the node's own address. Best effort.

@@ -48,6 +48,11 @@ void chaski__uuid_of_control(chaski_node *node, char out[CHASKI_UUID_TEXT], uint
   chaski_uuid_format(out, node->control_origin, *number);
 }
 
+void chaski_node_new_id(chaski_node *node, char *out) {
+  uint64_t number;
+  chaski__uuid_of_control(node, out, &number);
+}
+
 static chaski_envelope control_envelope(chaski_node *node, chaski_slice command, chaski_slice topic) {
   if (!topic.len) topic = chaski_slice_str(CHASKI_TOPIC_ALL);
   return (chaski_envelope){

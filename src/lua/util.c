@@ -187,6 +187,15 @@ static int random_uuid(lua_State *L) {
   return 1;
 }
 
+static int new_id(lua_State *L) { /* (node): a uuid that no other question of the node has */
+  const chaski_lua_node *n = chaski__check_node(L, 1);
+  char text[CHASKI_UUID_TEXT];
+  if (!n->core) return random_uuid(L);
+  chaski_node_new_id(n->core, text);
+  lua_pushlstring(L, text, sizeof text);
+  return 1;
+}
+
 static void push_address(lua_State *L, const chaski_address *address) {
   lua_createtable(L, 0, 3);
   if (*address->name) {
@@ -283,9 +292,16 @@ static int limit(lua_State *L) { /* (node, name): the node's limit, of bytes or 
 
 void chaski__open_util(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"uuid", random_uuid},    {"address", parse_address}, {"report_error", report_error},
-      {"spawn_in", spawn_in},   {"limit_rows", limit_rows}, {"new_error", new_error},
-      {"limit_hit", limit_hit}, {"limit", limit},           {NULL, NULL},
+      {"uuid", random_uuid},
+      {"address", parse_address},
+      {"report_error", report_error},
+      {"spawn_in", spawn_in},
+      {"limit_rows", limit_rows},
+      {"new_error", new_error},
+      {"limit_hit", limit_hit},
+      {"limit", limit},
+      {"new_id", new_id},
+      {NULL, NULL},
   };
   luaL_setfuncs(L, functions, 0);
   lua_pushliteral(L, CHASKI_VERSION);
