@@ -96,7 +96,7 @@ describe("a neighbour that is an original", function()
       local python = raw.join(a.address)
       assert(a:connect(b))
       eventually(function()
-        return b.ledger.unknown >= 3
+        return b.ledger.unknown >= 1
       end, "b was sent it")
       python.stream:shutdown()
       eventually(function()
