@@ -109,11 +109,15 @@ static inline bool chaski__listening(const chaski_lua_node *n, enum chaski_lua_e
 /* An undelivered message, from inside Lua: { reason =, topic =, uuid =, edge = }. edge may be NULL. */
 void chaski__emit_undelivered(lua_State *L, chaski_lua_node *n, chaski_edge *edge, const chaski_message *m,
                               const char *reason);
-extern const luaL_Reg chaski__send_methods[]; /* send.c */
-extern const luaL_Reg chaski__dial_methods[]; /* dial.c */
-extern const luaL_Reg chaski__node_fields[];  /* fields.c: getters */
-void chaski__open_dial(lua_State *L);         /* the same of dial.c */
-void chaski__open_send(lua_State *L);         /* functions of send.c for the module table on top */
+void chaski__leave_running(chaski_lua_node *n);      /* it has stopped: run anchors it no more */
+int chaski__push_true(lua_State *co, void *ctx);     /* fits a waiter's push */
+extern const chaski_node_events chaski__node_events; /* node_events.c: the user is the chaski_lua_node */
+void chaski__open_node_events(lua_State *L);         /* functions for the module table on top */
+extern const luaL_Reg chaski__send_methods[];        /* send.c */
+extern const luaL_Reg chaski__dial_methods[];        /* dial.c */
+extern const luaL_Reg chaski__node_fields[];         /* fields.c: getters */
+void chaski__open_dial(lua_State *L);                /* the same of dial.c */
+void chaski__open_send(lua_State *L);                /* functions of send.c for the module table on top */
 
 /* --- TLS (node_tls.c) ------------------------------------------------------------------------------------------- */
 void chaski__open_node_tls(lua_State *L);       /* functions for the module table on top */
