@@ -175,6 +175,30 @@ describe("memory that ends anywhere", function()
     assert.equal(0, process.code)
     print((process.out:match "figures: [^\n]*"))
   end, 60)
+
+  it_async("never keeps a task waiting for one that has ended", function()
+    local process = run [[
+      core.on_error(nil)
+      chaski.log.level "error"
+      local limit = require("chaski.host").memory_limit
+      local function spawn_and_join() return chaski.spawn(chaski.sleep, 0):join() end
+      local joined, told = 0, 0
+      for room = 0, 8 * 1024, 16 do
+        collectgarbage()
+        local _, used = limit()
+        limit(used + room)
+        local ok, result, why = pcall(spawn_and_join)
+        limit(64 << 20)
+        if ok and result then joined = joined + 1 end
+        if not ok or why == "not enough memory" then told = told + 1 end
+      end
+      print(joined, told)
+      assert(joined > 20 and told > 3 and joined + told == 513)
+      sender:stop()
+      victim:stop()
+    ]]
+    assert.equal(0, process.code, process.out .. process.err:sub(-2000))
+  end)
 end)
 
 local function stops(name, body, pattern)

@@ -11,6 +11,7 @@
 
 #define TASK "chaski.task"
 #define WAITER "chaski.waiter"
+#define LOST LUA_REFNIL /* no memory for the results */
 
 typedef struct joiner {
   struct script_task *of;
@@ -22,34 +23,58 @@ typedef struct joiner {
 typedef struct script_task { /* the userdata */
   chaski_task *task;         /* held; NULL when over */
   int self;                  /* reference that anchors the userdata while the task lives */
-  int results;               /* reference to { true, ... } or { nil, err }, LUA_NOREF before the end */
+  int results;               /* reference to { true, ... } or { nil, err }, LUA_NOREF before the end, or LOST */
   int count;                 /* of results */
   joiner *joiners;
 } script_task;
 
 /* --- the end of a task -------------------------------------------------------------------------------------------- */
 
-static void keep_results(lua_State *L, script_task *s, int status, lua_State *co) {
-  int n = status == LUA_OK ? lua_gettop(co) : 1;
+typedef struct keeping {
+  script_task *task;
+  int status;
+  lua_State *co;
+} keeping;
+
+static int keep_results(lua_State *L) {
+  const keeping *k = lua_touserdata(L, 1);
+  int n = k->status == LUA_OK ? lua_gettop(k->co) : 1;
+  luaL_checkstack(k->co, 1, NULL);
   lua_createtable(L, n + 1, 0);
-  if (status == LUA_OK) {
+  if (k->status == LUA_OK) {
     lua_pushboolean(L, true);
     lua_rawseti(L, -2, 1);
   }
   for (int i = 0; i < n; i++) {
-    lua_pushvalue(co, i - n);
-    lua_xmove(co, L, 1);
+    lua_pushvalue(k->co, i - n);
+    lua_xmove(k->co, L, 1);
     lua_rawseti(L, -2, i + 2);
   }
-  s->count = n + 1;
-  s->results = luaL_ref(L, LUA_REGISTRYINDEX);
+  k->task->count = n + 1;
+  k->task->results = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+/* Without memory for them those who join are told just that, for which none is needed. */
+static void keep_or_lose(lua_State *L, script_task *s, int status, lua_State *co) {
+  keeping k = {s, status, co};
+  lua_pushcfunction(L, keep_results);
+  lua_pushlightuserdata(L, &k);
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return;
+  lua_pop(L, 1);
+  s->results = LOST;
 }
 
 static int push_results(lua_State *L, const script_task *s) {
-  luaL_checkstack(L, s->count + 1, "too many results");
+  if (s->results == LOST || !lua_checkstack(L, s->count + 1)) {
+    lua_pushnil(L);
+    lua_pushliteral(L, "not enough memory"); /* Lua's own, which is always there */
+    return 2;
+  }
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->results);
   int table = lua_gettop(L);
   for (int i = 1; i <= s->count; i++) lua_rawgeti(L, table, i);
+  lua_remove(L, table);
   return s->count;
 }
 
@@ -59,7 +84,6 @@ static void wake_joiners(lua_State *L, chaski_runtime *rt, script_task *s) {
     int n = push_results(L, s);
     s->joiners = j->next;
     chaski__wake_values(rt, j->task, j->wait, L, n, true);
-    lua_pop(L, 1);
     chaski__task_release(j->task);
     chaski__free(j);
   }
@@ -74,27 +98,30 @@ static bool is_cancelled(lua_State *L, int index) {
   return yes;
 }
 
+/* Of an error that nobody joined for; this may raise. */
+static void report(lua_State *L, chaski_runtime *rt, lua_State *co) {
+  lua_pushvalue(co, -1);
+  lua_xmove(co, L, 1);
+  bool quiet = is_cancelled(L, -1);
+  lua_pop(L, 1);
+  lua_pushvalue(co, -1);
+  if (quiet)
+    lua_pop(co, 1);
+  else
+    chaski__report_error(rt, co, "task");
+}
+
 static void ended(void *owner, chaski_task *task, int status, lua_State *co) {
   script_task *s = owner;
   chaski_runtime *rt = chaski__runtime(co);
-  lua_State *L = rt->L;
+  bool alone = !s->joiners;
   s->task = NULL;
-  keep_results(L, s, status, co);
-  if (status != LUA_OK && !s->joiners) {
-    lua_pushvalue(co, -1);
-    lua_xmove(co, L, 1);
-    bool quiet = is_cancelled(L, -1);
-    lua_pop(L, 1);
-    lua_pushvalue(co, -1);
-    if (quiet)
-      lua_pop(co, 1);
-    else
-      chaski__report_error(rt, co, "task");
-  }
-  wake_joiners(L, rt, s);
+  keep_or_lose(rt->L, s, status, co);
+  wake_joiners(rt->L, rt, s);
   chaski__task_release(task);
-  luaL_unref(L, LUA_REGISTRYINDEX, s->self);
+  luaL_unref(rt->L, LUA_REGISTRYINDEX, s->self); /* its slot is there: needs no memory */
   s->self = LUA_NOREF;
+  if (status != LUA_OK && alone) report(rt->L, rt, co);
 }
 
 /* --- spawn -----------------------------------------------------------------------------------------------------------
