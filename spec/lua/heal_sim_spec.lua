@@ -249,3 +249,87 @@ describe("a node that dials in a repair", function()
     assert.same({ "full", true, "needy" }, joins[1])
   end)
 end)
+
+describe("a peer that comes, says where it can be dialled, and goes", function()
+  local function besieged(heal)
+    local victim = assert(chaski.node { name = "victim", ip = "10.0.0.1", heal = heal })
+    return victim, core.node_state(victim).heal
+  end
+
+  --- It says that it is at ip:port.
+  local function come(victim, name, ip, port)
+    local enemy = assert(chaski.node { name = name, ip = "10.66.6.6", port = port, advertise = ip, reconnect = false })
+    return enemy, assert(enemy:connect(victim))
+  end
+
+  local function names_of(heal)
+    local names = {}
+    for _, entry in ipairs(heal.list.entries) do
+      names[#names + 1] = entry.name
+    end
+    return table.concat(names, " ")
+  end
+
+  it_runs("fills no more of the list than by telling, and displaces nobody", function()
+    local victim, heal = besieged(true)
+    local told = 0
+    for i = 1, 14 do
+      heal.list:add("told" .. i, ("10.2.%d.1"):format(i), 2000, core.now(), "10.3.0." .. i // 8)
+    end
+    for i = 1, 40 do
+      local enemy = come(victim, "enemy" .. i, ("10.4.%d.1"):format(i), 3000 + i)
+      if i % 8 > 0 then
+        enemy.edges[1]:close()
+        chaski.sleep(0.1)
+      end
+      survivors.kill(enemy)
+    end
+    chaski.sleep(150) -- until the lost ones are given up
+    assert.equal(0, #victim.edges)
+    local names = names_of(heal)
+    for _ in names:gmatch "told%d+" do
+      told = told + 1
+    end
+    assert.equal(14, told, names)
+    assert.equal(14 + 15, #heal.list.entries, names)
+  end)
+
+  it_runs("takes no other's place in the list", function()
+    local victim, heal = besieged(true)
+    heal.list:add("honest", "10.2.0.1", 2000, core.now(), "10.3.0.1")
+    local enemy = come(victim, "enemy", "10.2.0.1", 2000)
+    enemy.edges[1]:close()
+    chaski.sleep(1)
+    assert.matches("honest", names_of(heal))
+  end)
+
+  it_runs("does not keep a node from healing", function()
+    local victim, heal = besieged { patience = 3600 }
+    local friends = {}
+    for i = 1, 4 do
+      friends[i] = assert(chaski.node { name = "friend" .. i, ip = ("10.5.%d.1"):format(i) })
+      assert(friends[i]:connect(victim))
+    end
+    friends[1].edges[1]:close()
+    chaski.sleep(1)
+    assert.equal(3, heal.had)
+    for i = 2, 4 do
+      survivors.kill(friends[i])
+    end
+    chaski.sleep(150) -- until they are given up
+    for round = 1, 3 do
+      local enemies = {}
+      for i = 1, 3 do
+        enemies[i] =
+          come(victim, ("enemy%d_%d"):format(round, i), ("10.4.%d.%d"):format(round, i), 3000 + 10 * round + i)
+      end
+      for i = 1, 3 do
+        enemies[i].edges[1]:close()
+        chaski.sleep(0.1)
+      end
+    end
+    chaski.sleep(2)
+    assert.equal(0, #victim.edges)
+    assert.equal(3, victim.status.heal.floor)
+  end)
+end)

@@ -61,6 +61,7 @@ local function tell(node, heal, edge, data)
 end
 
 local function ask(node, heal, edge, data)
+  if not edge.live then return false end -- nobody would clear what is noted of it
   heal.asked[edge.number] = (heal.asked[edge.number] or 0) + 1
   return tell(node, heal, edge, data)
 end
@@ -94,14 +95,24 @@ local function valid(node, peer)
   return read ~= nil and read.name == peer.name and read.host == peer.ip
 end
 
---- Who tells us: the share of one peer is also that of all its connections.
+--- Who tells us: the share of one peer is also that of all its connections. Noted as the edge comes: where it is from
+--- cannot be seen when it is lost.
 local function source_of(node, edge)
-  if node.tls or neighbours.is_local(edge) then return edge.id end
+  if edge.id ~= "" and (node.tls or neighbours.is_local(edge)) then return edge.id end
   return neighbours.remote_host(edge)
 end
 
+function M.opened(node, heal, edge)
+  if edge.live then heal.sources[edge.number] = source_of(node, edge) end
+end
+
+--- Of an edge that may be over.
+function M.source_of(heal, edge)
+  return heal.sources[edge.number] or neighbours.UNKNOWN
+end
+
 local function take(node, heal, edge, peers)
-  local source = source_of(node, edge)
+  local source = M.source_of(heal, edge)
   for _, peer in ipairs(peers) do
     if not valid(node, peer) then
       heal.ignored = heal.ignored + 1
@@ -172,7 +183,7 @@ end
 
 local function receive(node, data, edge)
   local heal = core.node_state(node).heal
-  local good = well_formed(data) and in_measure(heal, data, edge)
+  local good = edge.live and well_formed(data) and in_measure(heal, data, edge)
   if not good or (answers[data.kind] and not is_answer(heal, edge)) then
     heal.ignored = heal.ignored + 1
     return
@@ -191,9 +202,10 @@ core.handle_protocol(COMMAND, receive, {
 --- What this file keeps for a node that heals.
 function M.install(node, heal)
   heal.rates, heal.walks = limiter.new(RATE, BURST), limiter.new(WALK_RATE, WALK_BURST)
-  heal.asked, heal.counts, heal.ignored, heal.refused = {}, {}, 0, 0 -- asked, counts: by the number of the edge
+  heal.asked, heal.counts, heal.sources = {}, {}, {} -- by the number of the edge
+  heal.ignored, heal.refused = 0, 0
   node:on("edge_closed", function(edge)
-    heal.asked[edge.number], heal.counts[edge.number] = nil, nil
+    heal.asked[edge.number], heal.counts[edge.number], heal.sources[edge.number] = nil, nil, nil
   end)
 end
 

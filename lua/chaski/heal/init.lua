@@ -37,18 +37,32 @@ local function is_wanted(edge, reason)
   return reason == "closed" or reason == "duplicate" or (reason == "goodbye" and edge.detail ~= "stopped")
 end
 
---- A peer that is a neighbour no longer: one it may come back to. A lost one is dialled again by who dialled it.
+--- A peer that is a neighbour no longer: one it may come back to. A lost one is dialled again by who dialled it. Where
+--- it can be dialled is its own word, so it counts as told by the peer.
 local function remember(node, heal, edge, wanted)
   if edge.protocol == 0 or not guard.address(node, edge.ip, edge.port) then return end
-  local entry = heal.list:add(edge.name, edge.ip, edge.port, core.now(), "")
+  local entry = heal.list:add(edge.name, edge.ip, edge.port, core.now(), exchange.source_of(heal, edge))
   entry.left, entry.tried = wanted, core.now()
   if not wanted then entry.failed = math.max(entry.failed, 1) end
+end
+
+local function key_of(edge)
+  return edge.id ~= "" and edge.id or edge.address
+end
+
+--- The node is to have fewer edges than it had: it has ended this one itself, or the peer has, and was counted when it
+--- came. A peer that comes when some are missing, and goes again, does not make that right.
+local function is_one_less(heal, edge, reason)
+  local key = key_of(edge)
+  local counted = heal.counted[key]
+  heal.counted[key] = counted and reason == "duplicate" or nil -- of two edges to it one is left
+  return not heal.made[edge.number] and (counted or reason == "closed")
 end
 
 local function closed(node, heal, edge, reason)
   if not edge.was_live then return end
   local wanted = is_wanted(edge, reason)
-  if wanted and not heal.made[edge.number] then heal.had = math.max(heal.had - 1, 0) end
+  if wanted and is_one_less(heal, edge, reason) then heal.had = math.max(heal.had - 1, 0) end
   if not node:get_edge(edge.ip, edge.port) then remember(node, heal, edge, wanted) end
 end
 
@@ -71,15 +85,18 @@ local function live(node, heal)
   end
 end
 
+local function count(node, heal, edge)
+  local have = #neighbours.of(node)
+  if have <= heal.had then return end
+  heal.had, heal.counted[key_of(edge)] = have, true
+end
+
 --- An edge has become live: its peer is passive no longer.
 local function opened(node, heal, edge)
-  heal.had = math.max(heal.had, #neighbours.of(node))
-  for _, entry in ipairs(heal.list.entries) do
-    if entry.ip == edge.ip and entry.port == edge.port then
-      heal.list:remove(entry)
-      break
-    end
-  end
+  exchange.opened(node, heal, edge)
+  count(node, heal, edge)
+  local entry = heal.list:find(edge.name, edge.ip, edge.port)
+  if entry then heal.list:remove(entry) end
   if not heal.live then
     heal.live = true
     core.spawn_in(node, "heal", live, node, heal)
@@ -114,7 +131,7 @@ end
 function M.install(node, option)
   if not option then return end
   local policy = read_option(option)
-  local heal = { policy = policy, list = list.new(policy), had = 0, next_exchange = 0 }
+  local heal = { policy = policy, list = list.new(policy), had = 0, counted = {}, next_exchange = 0 }
   heal.target = math.max(1, math.min(policy.active, node.max_connections))
   core.node_state(node).heal = heal
   node:on("edge_closed", function(edge, reason)
@@ -126,7 +143,7 @@ function M.install(node, option)
     opened(node, heal, edge)
   end)
   node:on("stopped", function()
-    heal.live, heal.had = false, 0
+    heal.live, heal.had, heal.counted = false, 0, {}
   end)
 end
 

@@ -1,7 +1,7 @@
 -- neighbours.lua: the edges of a node as healing counts them. SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 
-local M = {}
+local M = { UNKNOWN = "unknown" } -- a host that cannot be told any more
 
 --- The edges that have a connection, in the order they became live.
 ---@return chaski.edge[]
@@ -13,10 +13,10 @@ function M.of(node)
   return edges
 end
 
---- The ip of the socket at the other end.
+--- The ip of the socket at the other end: not what the peer says.
 function M.remote_host(edge)
   local address = edge.remote_address and core.address(edge.remote_address)
-  return address and address.host or edge.ip
+  return address and address.host or M.UNKNOWN
 end
 
 --- Is the other end on this machine?

@@ -35,6 +35,7 @@ local function may_stay(node, heal, edge, urgent)
 end
 
 local function keep_or_leave(node, heal, edge, urgent)
+  if not edge.live then return false end
   heal.made[edge.number] = true
   if may_stay(node, heal, edge, urgent) then return edge.live end
   if edge.live then edge:close() end
