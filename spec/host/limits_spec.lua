@@ -252,6 +252,20 @@ describe("a handler that never comes back", function()
     assert.matches("closed\n", process.out)
   end)
 
+  it_async("is stopped, and the process lives, when a script had signals of its own", function()
+    local process = run [[
+      for _, name in ipairs { "sigvtalrm", "sigprof", "sigusr1", "sigusr2" } do
+        local signal = require("luv").new_signal()
+        signal:start(name, print)
+        signal:close() -- from now on it has its default effect
+      end
+      victim:subscribe("do", function() while true do end end)
+      round(10)
+      finish()
+    ]]
+    assert_well(process, 1)
+  end)
+
   it_async("is stopped as a listener, a command, a timer and a task as well", function()
     local process = run(
       [[

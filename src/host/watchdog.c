@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SIGNAL SIGVTALRM
+#define SIGNAL (SIGRTMAX - 1) /* no script or library has a use for it, nor libuv a name */
 #define TICK_MAX (25 * CHASKI_MS)
 #define TICK_MIN (5 * CHASKI_MS)
 #define GRACE 0.1      /* s for what the error of a stopped handler closes, before it is raised at every instruction */

@@ -55,6 +55,7 @@ static int runtime_gc(lua_State *L) {
   chaski_runtime **box = lua_touserdata(L, 1), *rt = *box;
   *box = NULL;
   if (!rt) return 0;
+  rt->entry = NULL; /* what runs still (os.exit) is freed before anybody could look at it again */
   chaski__shut(rt);
   chaski__tasks_free(rt);
   if (rt->net) {
