@@ -2,6 +2,7 @@
  * them may wait. SPDX-License-Identifier: MIT */
 #include "host.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static void main_ended(void *owner, chaski_task *task, int status, lua_State *co
   chaski_runtime *rt = chaski__runtime(co);
   lua_State *L = rt->L;
   s->status = EXIT_FAILURE;
+  host_limit_memory(SIZE_MAX);                             /* to say why there was too little */
   if (s->looping && !host_signals_came()) uv_stop(rt->uv); /* else the nodes are leaving */
   lua_pushvalue(co, -1);
   lua_xmove(co, L, 1);
