@@ -2,6 +2,7 @@
 -- dropped.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
+local states = require "chaski.state"
 
 local KEYS_MAX = 4096
 
@@ -17,6 +18,23 @@ local M = {}
 function M.new(rate, burst)
   return setmetatable({ rate = rate, burst = burst or 2 * rate, buckets = {}, count = 0 }, Limiter)
 end
+
+states.tables "edge_limiters"
+
+--- One whose keys are the numbers of a node's edges: of those that have ended it knows nothing more, so that who
+--- connects again and again does not use up the keys.
+---@param state table of the node
+function M.of_edges(state, rate, burst)
+  local new = M.new(rate, burst)
+  table.insert(state.edge_limiters, new)
+  return new
+end
+
+core.on_everywhere("edge_closed", function(node, edge)
+  for _, each in ipairs(rawget(core.node_state(node), "edge_limiters") or {}) do
+    each:forget(edge.number)
+  end
+end)
 
 --- Drop the buckets that are full again: they say nothing.
 local function sweep(self, now)
@@ -45,6 +63,12 @@ function Limiter:take(key)
   if bucket.tokens < 1 then return false end
   bucket.tokens = bucket.tokens - 1
   return true
+end
+
+function Limiter:forget(key)
+  if not self.buckets[key] then return end
+  self.buckets[key] = nil
+  self.count = self.count - 1
 end
 
 return M

@@ -20,7 +20,7 @@ states.field("edge_calls_max", function(state)
   return core.limit(state.node, "requests_per_edge")
 end)
 states.field("call_rates", function(state)
-  return limiter.new(core.limit(state.node, "request_rate"))
+  return limiter.of_edges(state, core.limit(state.node, "request_rate"))
 end)
 
 local NAME_MAX, MESSAGE_MAX = 64, 512 -- bytes of what errors say

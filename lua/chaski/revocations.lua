@@ -190,7 +190,7 @@ core.handle_protocol(COMMAND, receive, {
 function M.install(node)
   local state = core.node_state(node)
   if state.revocation_rates then return end
-  state.revocation_rates = limiter.new(RATE, BURST)
+  state.revocation_rates = limiter.of_edges(state, RATE, BURST)
   node:on("edge_open", function(edge)
     if state.secure then introduce(node, state.secure.revocations, edge) end
   end)

@@ -23,8 +23,8 @@ local AHEAD = 86400 -- seconds a seq may be ahead of our clock: one beyond it co
 local M = {} ---@type { search: function } discovery's, which it puts here
 
 states.tables("groups", "ways") -- topic -> group; topic -> where the first search began
-states.field("beacons", function()
-  return limiter.new(BEACONS_RATE, BEACONS_BURST)
+states.field("beacons", function(state)
+  return limiter.of_edges(state, BEACONS_RATE, BEACONS_BURST)
 end)
 
 local function group_of(node, topic)

@@ -143,7 +143,7 @@ end
 function M.install(node, discovery)
   local rate = core.limit(node, "discovery_rate")
   discovery.seen = setmetatable({ at = {}, order = {}, first = 0, last = 0 }, Seen)
-  discovery.rates = limiter.new(rate, REQUESTS_BURST * rate)
+  discovery.rates = limiter.of_edges(core.node_state(node), rate, REQUESTS_BURST * rate)
   discovery.dials = limiter.new(DIALS_RATE, DIALS_BURST)
   discovery.asks = limiter.new(ASKS_RATE, ASKS_BURST)
   discovery.failed, discovery.dialling = {}, 0

@@ -201,7 +201,8 @@ core.handle_protocol(COMMAND, receive, {
 
 --- What this file keeps for a node that heals.
 function M.install(node, heal)
-  heal.rates, heal.walks = limiter.new(RATE, BURST), limiter.new(WALK_RATE, WALK_BURST)
+  local state = core.node_state(node)
+  heal.rates, heal.walks = limiter.of_edges(state, RATE, BURST), limiter.of_edges(state, WALK_RATE, WALK_BURST)
   heal.asked, heal.counts, heal.sources = {}, {}, {} -- by the number of the edge
   heal.ignored, heal.refused = 0, 0
   node:on("edge_closed", function(edge)
