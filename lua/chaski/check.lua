@@ -130,7 +130,7 @@ end
 
 --- With the traceback as far as it is the script's.
 local function describe(err)
-  local text = debug.traceback(type(err) == "string" and err or show(err), 2)
+  local text = core.traceback(type(err) == "string" and err or show(err), 2)
   return { err = err, text = text:gsub("\n[^\n]*in function 'xpcall'.*", "") }
 end
 

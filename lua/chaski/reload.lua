@@ -365,7 +365,7 @@ local function put_back(old, failed, modules)
 end
 
 local function describe(err)
-  local text = debug.traceback(type(err) == "string" and err or show(err), 2)
+  local text = core.traceback(type(err) == "string" and err or show(err), 2)
   return (text:gsub("\n[^\n]*in function 'xpcall'.*", ""))
 end
 

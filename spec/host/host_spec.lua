@@ -159,6 +159,18 @@ describe("the script", function()
     assert.equal(1, process.code)
   end)
 
+  it_async("that makes a mistake with the module is told where, and not of the functions that noticed", function()
+    local mistake = "require('chaski').node { port = -1 }"
+    local own = ": chaski%.node: option 'port': [^\n]*\nstack traceback:\n\t[^\n]*"
+    assert.matches(
+      "^chaski%-lua: [^\n]*%.lua:1" .. own .. "%.lua:1: in main chunk\n",
+      run_script(mistake .. " a = 1").err
+    )
+    local task = run_script(("require('chaski').spawn(function()\n%s\nreturn end)"):format(mistake)).err
+    assert.matches("error task: [^\n]*%.lua:2: chaski%.node: option 'port'", task)
+    assert.not_matches("options%.lua", task)
+  end)
+
   it_async("that fails after it has waited does the same", function()
     local process = run_script "require('chaski.core').sleep(0)\nerror 'late'"
     assert.matches("^chaski%-lua: [^\n]*%.lua:2: late\nstack traceback:\n", process.err)

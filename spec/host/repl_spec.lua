@@ -44,6 +44,8 @@ describe("a line", function()
     terminal:enter("error 'boom'", "stdin:1: boom")
     terminal:enter("function f() error 'deep' end")
     terminal:enter("f()", "stdin:1: deep\nstack traceback:\n")
+    terminal:type "chaski.node { port = -1 }\n"
+    terminal:shows "expected integer 0..65535, got integer -1\n> "
     terminal:enter("error {}", "(error object is a table value)")
     terminal:enter("7", "\n7")
     terminal:leave()

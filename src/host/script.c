@@ -49,7 +49,7 @@ static void main_ended(void *owner, chaski_task *task, int status, lua_State *co
   lua_pushvalue(co, -1);
   lua_xmove(co, L, 1);
   const char *text = describe(L, lua_gettop(L));
-  if (!s->no_trace) luaL_traceback(L, co, text, 0);
+  if (!s->no_trace) chaski__push_traceback(L, co, text, 0);
   complain(lua_tostring(L, -1));
 }
 

@@ -151,7 +151,7 @@ static int start_ping(lua_State *L, chaski_lua_node *n, chaski_edge *edge, int o
   rc = chaski_edge_ping(edge, size, update, timeout, ponged, p);
   if (rc == CHASKI_OK) return chaski__park(L, n->rt, -1, forget_ping, p);
   chaski__waiter_free(p);
-  return chaski__fail(L, rc, text, "");
+  return chaski__fail(L, rc, text, rc == CHASKI_ETOOBIG ? "ping_echo_max" : "");
 }
 
 /* (node, edge [, { size =, timeout =, latency_update = }]): the round trip in ms */

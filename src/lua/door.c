@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define LOGGED_MAX 10 /* a second: it may be peers that make handlers fail, and they must not fill the disk */
+#define BLAMED_MAX 20 /* calls between a mistake and who notices it */
 
 static const char *describe(lua_State *L, int index) {
   if (lua_isstring(L, index) || luaL_getmetafield(L, index, "__tostring") != LUA_TNIL)
@@ -14,10 +15,28 @@ static const char *describe(lua_State *L, int index) {
   return lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
 }
 
+static bool blames(const char *text, const lua_Debug *ar) {
+  char position[LUA_IDSIZE + 16];
+  int n = snprintf(position, sizeof position, "%s:%d: ", ar->short_src, ar->currentline);
+  return strncmp(text, position, (size_t)n) == 0;
+}
+
+/* The level of co that the text blames, "wall.lua:7: ...". What was called from there only noticed the mistake. */
+static int blamed_level(lua_State *co, const char *text, int first) {
+  lua_Debug ar;
+  for (int level = first; level < first + BLAMED_MAX && lua_getstack(co, level, &ar); level++)
+    if (lua_getinfo(co, "Sl", &ar) && ar.currentline > 0 && blames(text, &ar)) return level;
+  return first;
+}
+
+void chaski__push_traceback(lua_State *L, lua_State *co, const char *text, int level) {
+  luaL_traceback(L, co, text, blamed_level(co, text, level));
+}
+
 /* Message handler: the error's text with the traceback, as the error itself. */
 static int traceback(lua_State *L) {
   lua_settop(L, 1);
-  luaL_traceback(L, L, describe(L, 1), 1);
+  chaski__push_traceback(L, L, describe(L, 1), 1);
   return 1;
 }
 
@@ -63,7 +82,7 @@ static int log_failure(lua_State *L) {
   struct failure *f = lua_touserdata(L, 2);
   lua_settop(L, 1);
   if (f->co)
-    luaL_traceback(L, f->co, describe(L, 1), f->co == L);
+    chaski__push_traceback(L, f->co, describe(L, 1), f->co == L);
   else
     luaL_tolstring(L, 1, NULL);
   int text = lua_gettop(L);

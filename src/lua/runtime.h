@@ -95,6 +95,9 @@ bool chaski__enter(chaski_runtime *rt, lua_CFunction fn, void *arg);
 /* Log an error with the traceback of coroutine co (message on top of co, popped), count it, and tell the hook on_error.
  * `where`: "handler of weather", … The first few of a second are in the log, and the number of the others. */
 void chaski__report_error(chaski_runtime *rt, lua_State *co, const char *where);
+/* Push on L the text with the traceback of co from that level on, or from the later level that the text itself blames
+ * ("wall.lua:7: ..."): our functions that noticed a script's mistake are nothing its author looks for. */
+void chaski__push_traceback(lua_State *L, lua_State *co, const char *text, int level);
 /* Log how many errors since the last such line were too many for the log. */
 void chaski__tell_not_logged(chaski_runtime *rt);
 /* What luv is given as its runner of callbacks (luv_set_callback): an error is reported as above instead of ending the

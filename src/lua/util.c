@@ -228,6 +228,11 @@ static int report_error(lua_State *L) { /* (err, where) */
   return 0;
 }
 
+static int push_traceback(lua_State *L) { /* (text, level): level 1 is the caller */
+  chaski__push_traceback(L, L, luaL_checkstring(L, 1), (int)luaL_checkinteger(L, 2));
+  return 1;
+}
+
 static int new_error(lua_State *L) { /* (code, message) */
   chaski__push_error(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
   return 1;
@@ -301,6 +306,7 @@ void chaski__open_util(lua_State *L) {
       {"limit_hit", limit_hit},
       {"limit", limit},
       {"new_id", new_id},
+      {"traceback", push_traceback},
       {NULL, NULL},
   };
   luaL_setfuncs(L, functions, 0);

@@ -39,16 +39,31 @@ local function describe(err)
   return ("(error object is a %s value)"):format(type(err))
 end
 
+local ours = debug.getinfo(1, "S").source:match "^(.*/)[^/]*/[^/]*$" -- lua/chaski/
+
+--- The level, as its caller counts, where the traceback begins: not with those of our functions that noticed a mistake
+--- of the line, unless it is their own.
+local function first_level(text)
+  local level = 3
+  local info = debug.getinfo(level, "Slf")
+  while info and info.func ~= xpcall and (info.what == "C" or info.source:sub(1, #ours) == ours) do
+    if text:sub(1, #info.short_src + 1) == info.short_src .. ":" then return 2 end
+    level = level + 1
+    info = debug.getinfo(level, "Slf")
+  end
+  return level - 1
+end
+
 --- The traceback as far as it is the line's, and none when that is all there is to say.
 local function trace(err)
   local text = describe(err)
   if text:find "interrupted$" then return "interrupted" end
   local kept, functions = {}, 0
-  for line in debug.traceback("", 2):gmatch "[^\n]+" do
+  for line in debug.traceback("", first_level(text)):gmatch "[^\n]+" do
     if line:find "^%s+%[C%]: in function 'xpcall'" then break end -- ours, unless it is the line's
     kept[#kept + 1] = line
     if line:find "^%s+stdin:%d+: in main chunk" then break end
-    if not line:find "^%s+%[C%]" then functions = functions + 1 end
+    if not line:find "^%s+%[C%]" and not line:find "^%s+%(%.%.%.tail calls" then functions = functions + 1 end
   end
   return functions > 1 and text .. "\n" .. table.concat(kept, "\n") or text -- one is the title
 end
