@@ -113,7 +113,36 @@ describe("the command line", function()
       assert_fails(3, "^chaski: .*connection refused\n$", args)
     end
     assert_fails(3, "cannot be resolved", { "ping", "-h", "no.such.host.invalid" })
-    assert_fails(2, "the port is not in 1..65535", { "ping", "-p", "99999" })
+  end)
+
+  it_async("names the option whose value is out of range, before it connects", function()
+    for _, each in ipairs {
+      {
+        "^chaski: %-p: expected a whole number from 1 to 65535, got '99999'\nUsage: chaski ping",
+        "ping",
+        "-p",
+        "99999",
+      },
+      { "%-s: expected a whole number from 0 to 65536, got '65537'", "ping", "-s", "65537" },
+      { "%-s: expected a whole number from 0 to 65536", "bench", "-s", "1e9" },
+      { "%-c: expected a whole number from 1, got '%-3'", "ping", "-c", "-3" },
+      { "%-%-ip: expected a numeric IPv4 or IPv6 address, got 'x'", "bench", "--serve", "--ip", "x" },
+      { "%-%-ttl: expected a whole number from 1 to 64, got '%-1'", "pub", "-t", "x", "-m", "y", "--ttl", "-1" },
+      { "%-t: expected 1 to 253 bytes, got ''", "sub", "-t", "" },
+      { "%-t: expected 1 to 253 bytes, got 'x+%.%.%.'", "pub", "-m", "y", "-t", ("x"):rep(10240) },
+      { "%-i: expected 1 to 64 bytes", "status", "-i", ("x"):rep(65) },
+    } do
+      assert_fails(2, each[1], table.move(each, 2, #each, 1, {}))
+    end
+  end)
+
+  it_async("that cannot write what it has to say ends with 1", function()
+    local address = mesh(echo)
+    for name in ("status ping graph req completion"):gmatch "%a+" do
+      local rest = name == "completion" and "bash" or name == "req" and "add x=1 y=2 -h " .. address or "-h " .. address
+      local full = { "-c", ("exec '%s' %s %s >/dev/full"):format(command, name, rest) }
+      assert_fails(1, "^chaski: standard output: No space left on device\n$", full, { program = "sh" })
+    end
   end)
 
   it_async("completes in shells", function()
@@ -202,6 +231,28 @@ describe("pub and sub", function()
     there:kill()
     assert.matches("the edge to one has ended", sub:wait().err)
     assert.equal(3, sub.code)
+  end)
+
+  it_async("sub ends when who reads it has gone", function()
+    local address, there = mesh [[
+      local relay = node { name = "relay", message_propagation = true }
+      relay:on("edge_open", function(e) print("open", e.name) end)
+      print("at " .. relay.address)
+    ]]
+    local sub = start({ "-c", ("'%s' sub -h %s -i sub -t x | head -n 1"):format(command, address) }, { program = "sh" })
+    there:expect "open\tsub"
+    for i = 1, 2 do
+      out_of { "pub", "-h", address, "-t", "x", "-m", tostring(i) }
+    end
+    assert.equal("1\n", sub:wait().out)
+    assert.equal("", sub.err)
+  end)
+
+  it_async("a negative number is the value of an option", function()
+    local address, there = mesh(echo)
+    out_of { "pub", "-h", address, "-t", "in", "-m", "-5" }
+    out_of { "pub", "-h", address, "-t", "in", "--message", "-.5" }
+    there:expect "got\t-5\ngot\t-0.5\n"
   end)
 end)
 

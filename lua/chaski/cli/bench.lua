@@ -1,6 +1,7 @@
 -- bench.lua: chaski bench: round trips and throughput, between two nodes of this process or to a `chaski bench --serve`
 -- elsewhere. SPDX-License-Identifier: MIT
 local chaski = require "chaski"
+local convert = require "chaski.cli.convert"
 local core = require "chaski.core"
 local data = require "chaski.cli.data"
 local figures = require "chaski.cli.figures"
@@ -17,24 +18,19 @@ Without -h between two nodes of this process, over loopback. Between two machine
 With any other node at the far end only round trips are measured.]]
 
 function M.define(command)
+  command:option("-c --count", "Round trips."):argname("COUNT"):convert(convert.count("-c", 1)):default "1000"
   command
-    :option("-c --count", "Round trips; default 1000.")
-    :argname("COUNT")
-    :convert(session.to_count(1))
-    :default "1000"
-  command
-    :option("-s --size", "Bytes of a message; default 100.")
+    :option("-s --size", "Bytes of a message.")
     :argname("BYTES")
-    :convert(session.to_count(0))
+    :convert(convert.count("-s", 0, 65536))
     :default "100"
-  command
-    :option("--seconds", "How long to publish; default 2s.")
-    :argname("TIME")
-    :convert(session.to_seconds)
-    :default "2s"
+  command:option("--seconds", "How long to publish."):argname("TIME"):convert(convert.seconds "--seconds"):default "2s"
   command:flag("--serve", "Be the far end, until Ctrl-C; -p is the port to listen at.")
-  command:option("--ip", "Address to listen at with --serve; default 127.0.0.1."):argname "IP"
-  session.add_timeout(command, "How long to wait for an answer; default 10s.", "10s")
+  command
+    :option("--ip", "Address to listen at with --serve; default 127.0.0.1.")
+    :argname("IP")
+    :convert(convert.ip "--ip")
+  session.add_timeout(command, "How long to wait for an answer.", "10s")
   session.add_json(command)
   session.add_connection(command)
 end
@@ -92,18 +88,18 @@ end
 
 local function tell(args, trips, flow)
   if args.json then
-    return data.print(data.json { size = args.size, round_trip_ms = trips, throughput = flow or core.null })
+    return session.print(data.json { size = args.size, round_trip_ms = trips, throughput = flow or core.null })
   end
-  data.print(("%d round trips of %d bytes, ms: %s"):format(trips.count, args.size, figures.text(trips)))
-  if not flow then return data.print "throughput: the far end is no `chaski bench --serve`" end
+  session.print(("%d round trips of %d bytes, ms: %s"):format(trips.count, args.size, figures.text(trips)))
+  if not flow then return session.print "throughput: the far end is no `chaski bench --serve`" end
   local text = "%d messages of %d bytes in %.2f s: %.0f messages/s, %.1f MB/s"
-  data.print(text:format(flow.messages, args.size, flow.seconds, flow.rate, flow.bytes_per_second / 1e6))
+  session.print(text:format(flow.messages, args.size, flow.seconds, flow.rate, flow.bytes_per_second / 1e6))
 end
 
 function M.run(args)
   if args.serve then
     local node = serve(args, args.port or 0)
-    data.print("bench listens at " .. node.address)
+    session.print("bench listens at " .. node.address)
     return -- goes on until a signal comes
   end
   local here

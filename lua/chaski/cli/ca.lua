@@ -97,6 +97,14 @@ local function leave(code, text)
   os.exit(code, true)
 end
 
+local function say(text)
+  local ok, why = io.stdout:write(text, "\n")
+  if ok then
+    ok, why = io.stdout:flush()
+  end
+  if not ok then leave(FAILED, "standard output: " .. why) end
+end
+
 local function wrong_usage(text)
   leave(WRONG_USAGE, text .. "\n" .. usage():gsub("%s+", " ") .. "\nMore with --help.")
 end
@@ -127,7 +135,7 @@ local function when(time)
 end
 
 local function print_row(...)
-  print((("%-9s %-20s %-34s %s"):format(...)))
+  say((("%-9s %-20s %-34s %s"):format(...)))
 end
 
 local function print_lists(found)
@@ -152,8 +160,8 @@ function run.init(args)
     key = args.key,
     passphrase = read_passphrase(args.passphrase_file),
   })
-  print(("the CA of the mesh %s is in %s"):format(made.mesh, made.location))
-  print("pin sha256:" .. made.pin)
+  say(("the CA of the mesh %s is in %s"):format(made.mesh, made.location))
+  say("pin sha256:" .. made.pin)
 end
 
 function run.serve(args)
@@ -166,8 +174,8 @@ function run.serve(args)
     passphrase = read_passphrase(args.passphrase_file),
   })
   try(authority.serve, authority)
-  print(("the CA of the mesh %s listens at %s"):format(authority.mesh, authority.address))
-  print("pin sha256:" .. authority.pin)
+  say(("the CA of the mesh %s listens at %s"):format(authority.mesh, authority.address))
+  say("pin sha256:" .. authority.pin)
   io.stdout:flush()
   return authority -- goes on as long as it listens
 end
@@ -183,7 +191,7 @@ end
 
 function run.invite(args)
   local authority <close> = open(args)
-  print(try(authority.invite, authority, {
+  say(try(authority.invite, authority, {
     id = args.id,
     ip = args.ip,
     dns = args.dns,
@@ -207,7 +215,7 @@ function run.show(args)
   print_lists(found)
   local last = found.certificates[#found.certificates]
   if not last then return end
-  print(
+  say(
     ("\nrights  %s\nip      %s\ndns     %s\nkey     sha256:%s\n"):format(
       last.rights or "everything",
       last.ip,
@@ -221,15 +229,15 @@ end
 function run.revoke(args)
   local authority <close> = open(args)
   local n = try(authority.revoke, authority, args.what)
-  print(("revoked: %d certificate%s"):format(n, n == 1 and "" or "s"))
+  say(("revoked: %d certificate%s"):format(n, n == 1 and "" or "s"))
 end
 
 function run.rollover(args)
   local passphrase = read_passphrase(args.passphrase_file)
   local authority <close> = try(ca, { location = args.location, passphrase = passphrase })
   local made = try(authority.rollover, authority, { key = args.key })
-  print("the new root signs from " .. when(made.signs_from))
-  print("pin sha256:" .. made.pin)
+  say("the new root signs from " .. when(made.signs_from))
+  say("pin sha256:" .. made.pin)
 end
 
 --- `called` is what errors begin with.

@@ -1,4 +1,6 @@
 -- completion.lua: chaski completion: what teaches a shell the options of chaski. SPDX-License-Identifier: MIT
+local session = require "chaski.cli.session"
+
 local M = { summary = "Print what completes chaski's options in a shell." }
 
 M.epilog = [[
@@ -11,7 +13,7 @@ end
 
 function M.run(args, parser)
   local method = ("get_%s_complete"):format(args.shell)
-  io.stdout:write((parser[method](parser)))
+  session.write((parser[method](parser)))
 end
 
 return M

@@ -72,10 +72,4 @@ end
 M.safe = safe
 M.json = json.encode
 
---- One line on standard output, which others read while we go on.
-function M.print(text)
-  io.stdout:write(text, "\n")
-  io.stdout:flush()
-end
-
 return M

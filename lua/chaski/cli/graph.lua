@@ -1,6 +1,7 @@
 -- graph.lua: chaski graph: the mesh around a node, as a tree to read, or for Graphviz, as a picture, as JSON.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
+local convert = require "chaski.cli.convert"
 local data = require "chaski.cli.data"
 local draw_dot = require "chaski.topology.dot"
 local draw_svg = require "chaski.topology.svg"
@@ -15,18 +16,15 @@ Nodes tell their edges if they have the option introspect = true; others are see
   chaski graph -h 192.0.2.7:8511 --format svg -o mesh.svg]]
 
 function M.define(command)
-  command
-    :option("-f --format", "tree (default), dot, svg or json.")
-    :choices({ "tree", "dot", "svg", "json" })
-    :default "tree"
+  command:option("-f --format", "What to write."):choices({ "tree", "dot", "svg", "json" }):default "tree"
   command:flag("--json", "The same as --format json.")
   command:option("-o --output", "File to write; default: standard output."):argname "FILE"
   command
-    :option("--max", "Ask so many nodes at most; default 200.")
+    :option("--max", "Ask so many nodes at most.")
     :argname("COUNT")
-    :convert(session.to_count(1))
+    :convert(convert.count("--max", 1))
     :default "200"
-  session.add_timeout(command, "How long to wait for each node; default 2s.", "2s")
+  session.add_timeout(command, "How long to wait for each node.", "2s")
   session.add_connection(command)
 end
 
@@ -114,7 +112,7 @@ function M.run(args)
   if args.output then
     write(args.output, text)
   else
-    io.stdout:write(text)
+    session.write(text)
   end
   if not nodes[1].asked and #nodes == 1 then
     session.fail(("%s tells nothing of its edges (%s)"):format(nodes[1].name, nodes[1].why), "no_interest")

@@ -1,6 +1,7 @@
 -- init.lua: the command chaski: which sub-commands there are, and what is said about wrong usage. A sub-command is a
 -- module with summary, define(command) and run(args); see session.lua for how one ends. SPDX-License-Identifier: MIT
 local argparse = require "argparse"
+local convert = require "chaski.cli.convert"
 local session = require "chaski.cli.session"
 
 local commands = { "pub", "sub", "req", "ping", "status", "top", "graph", "bench", "repl", "ca", "join", "completion" }
@@ -43,7 +44,7 @@ local M = {}
 --- Run the command line; the script's arguments are in arg.
 function M.main(arguments)
   local parser, modules, parsers = build()
-  local ok, args = parser:pparse(arguments)
+  local ok, args = parser:pparse(convert.join_negative(arguments))
   if not ok then
     local usage = (parsers[arguments[1]] or parser):get_usage():gsub("%s+", " ")
     session.complain(args .. "\n" .. usage .. "\nMore with --help.")

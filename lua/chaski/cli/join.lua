@@ -13,19 +13,19 @@ M.epilog = [[
 
 function M.define(command)
   command:argument("invite", "The string; - reads it from standard input."):args "?"
-  command:option("--location", "Folder for the files; default: certificates."):argname("DIR"):default "certificates"
+  command:option("--location", "Folder for the files."):argname("DIR"):default "certificates"
   command:option("--renew", "Renew the certificate in this folder, while it is good."):argname "DIR"
   command:option("--address", "host:port of the CA, for --renew."):argname "ADDRESS"
   command:option("--kind", "Kind of the new key."):choices { "p256", "p384", "ed25519", "rsa3072", "rsa4096" }
-  session.add_timeout(command, "How long to try; default 10s.", "10s")
+  session.add_timeout(command, "How long to try.", "10s")
   session.add_json(command)
 end
 
 local function tell(args, enrolled)
-  if args.json then return data.print(data.json(enrolled)) end
+  if args.json then return session.print(data.json(enrolled)) end
   local till = os.date("!%Y-%m-%d %H:%M:%SZ", enrolled.not_after)
-  data.print(("%s of the mesh %s, until %s"):format(enrolled.id, enrolled.mesh, till))
-  data.print(enrolled.folder)
+  session.print(("%s of the mesh %s, until %s"):format(enrolled.id, enrolled.mesh, till))
+  session.print(enrolled.folder)
 end
 
 local function renew(args)

@@ -1,32 +1,39 @@
 -- ping.lua: chaski ping: round trips to a node, and what they are like. SPDX-License-Identifier: MIT
 local chaski = require "chaski"
+local convert = require "chaski.cli.convert"
 local core = require "chaski.core"
 local data = require "chaski.cli.data"
 local figures = require "chaski.cli.figures"
 local session = require "chaski.cli.session"
 
+local MOST = 65536 -- the limit ping_echo_max
+
 local M = { summary = "Measure round trips to a node." }
 
 function M.define(command)
-  command:option("-c --count", "So many; default 4."):argname("COUNT"):convert(session.to_count(1)):default "4"
+  command:option("-c --count", "So many."):argname("COUNT"):convert(convert.count("-c", 1)):default "4"
   command
-    :option("--interval", "Time from one to the next; default 1s.")
+    :option("--interval", "Time from one to the next.")
     :argname("TIME")
-    :convert(session.to_seconds)
+    :convert(convert.seconds "--interval")
     :default "1s"
-  command:option("-s --size", "Bytes that go and come back."):argname("BYTES"):convert(session.to_count(0)):default "0"
-  session.add_timeout(command, "How long to wait for each; default 5s.", "5s")
+  command
+    :option("-s --size", "Bytes that go and come back.")
+    :argname("BYTES")
+    :convert(convert.count("-s", 0, MOST))
+    :default "0"
+  session.add_timeout(command, "How long to wait for each.", "5s")
   session.add_json(command)
   session.add_connection(command)
 end
 
 local function tell(args, edge, i, ms, err)
   if args.json then
-    data.print(data.json { seq = i, from = edge.name, ms = ms or core.null, error = err and tostring(err) })
+    session.print(data.json { seq = i, from = edge.name, ms = ms or core.null, error = err and tostring(err) })
   elseif ms then
-    data.print(("%s: seq=%d time=%.3f ms"):format(data.safe(edge.name), i, ms))
+    session.print(("%s: seq=%d time=%.3f ms"):format(data.safe(edge.name), i, ms))
   else
-    data.print(("%s: seq=%d %s"):format(data.safe(edge.name), i, tostring(err)))
+    session.print(("%s: seq=%d %s"):format(data.safe(edge.name), i, tostring(err)))
   end
 end
 
@@ -34,10 +41,10 @@ local function summarize(args, list)
   local told = figures.of(list)
   if args.json then
     told.sent, told.received = args.count, #list
-    return data.print(data.json { summary = told })
+    return session.print(data.json { summary = told })
   end
-  data.print(("%d sent, %d came back"):format(args.count, #list))
-  if #list > 0 then data.print("round trip in ms: " .. figures.text(told)) end
+  session.print(("%d sent, %d came back"):format(args.count, #list))
+  if #list > 0 then session.print("round trip in ms: " .. figures.text(told)) end
 end
 
 function M.run(args)

@@ -1,5 +1,6 @@
 -- pub.lua: chaski pub: publish messages and end when they have left. SPDX-License-Identifier: MIT
 local chaski = require "chaski"
+local convert = require "chaski.cli.convert"
 local data = require "chaski.cli.data"
 local session = require "chaski.cli.session"
 
@@ -11,7 +12,7 @@ Data: with --as auto (the default) a text that is JSON or a Lua table is sent as
   sensors | chaski pub -t weather -l]]
 
 function M.define(command)
-  command:option("-t --topic", "Topic."):argname("TOPIC"):count(1)
+  command:option("-t --topic", "Topic."):argname("TOPIC"):count(1):convert(convert.topic "-t")
   command:mutex(
     command:option("-m --message", "Data of the message."):argname "DATA",
     command:option("-f --file", "Data are what is in this file."):argname "FILE",
@@ -20,14 +21,18 @@ function M.define(command)
     command:flag("-n --null", "Data are nil.")
   )
   command:option("--as", "How data are read."):choices(data.formats):default "auto"
-  command:option("--repeat", "Publish so many times."):argname("COUNT"):convert(session.to_count(1)):default "1"
   command
-    :option("--repeat-delay", "Time between these; default 0.")
+    :option("--repeat", "Publish so many times.")
+    :argname("COUNT")
+    :convert(convert.count("--repeat", 1))
+    :default "1"
+  command
+    :option("--repeat-delay", "Time between these.")
     :argname("TIME")
-    :convert(session.to_seconds)
+    :convert(convert.seconds "--repeat-delay")
     :default "0"
-  command:option("--ttl", "Hops it may take."):argname("HOPS"):convert(session.to_count(1))
-  session.add_timeout(command, "How long to try; default 10s.", "10s")
+  command:option("--ttl", "Hops it may take."):argname("HOPS"):convert(convert.count("--ttl", 1, 64))
+  session.add_timeout(command, "How long to try.", "10s")
   session.add_connection(command)
 end
 

@@ -13,7 +13,7 @@ function M.define(command)
   command:argument("arguments", "name=value of its table of arguments."):args "*"
   command:option("-m --message", "The table of arguments, as JSON or Lua."):argname "DATA"
   command:option("--as", "How values are read."):choices(data.formats):default "auto"
-  session.add_timeout(command, "How long to wait for the answer; default 5s.", "5s")
+  session.add_timeout(command, "How long to wait for the answer.", "5s")
   session.add_json(command)
   session.add_connection(command)
 end
@@ -38,7 +38,7 @@ function M.run(args)
   local node, edge = session.open(args)
   local answer, err = node:request(args.callback, arguments, { edge = edge, timeout = args.timeout })
   if err ~= nil then session.fail(err) end
-  data.print(args.json and data.json(answer == nil and core.null or answer) or data.text(answer))
+  session.print(args.json and data.json(answer == nil and core.null or answer) or data.text(answer))
   session.exit(0)
 end
 

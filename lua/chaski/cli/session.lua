@@ -2,6 +2,7 @@
 -- that cannot go on ends by session.fail, with a line on standard error and the exit code that belongs to the error.
 -- SPDX-License-Identifier: MIT
 local chaski = require "chaski"
+local convert = require "chaski.cli.convert"
 local core = require "chaski.core"
 local data = require "chaski.cli.data"
 
@@ -17,22 +18,6 @@ Exit: 0 done, 1 it failed (why is on standard error), 2 wrong usage, 3 no connec
 
 -- --- arguments -------------------------------------------------------------------------------------------------------
 
-function M.to_seconds(text)
-  local number, unit = text:match "^(%d*%.?%d+)([a-z]*)$"
-  local scale = ({ [""] = 1, ms = 0.001, s = 1, m = 60, h = 3600, d = 86400 })[unit]
-  if number and scale then return tonumber(number) * scale end
-  return nil, ("expected a time like 0.5, 500ms, 90s or 15m, got '%s'"):format(text)
-end
-
---- A whole number of at least `least`.
-function M.to_count(least)
-  return function(text)
-    local value = math.tointeger(tonumber(text))
-    if value and value >= least then return value end
-    return nil, ("expected a whole number from %d, got '%s'"):format(least, text)
-  end
-end
-
 --- The options of a command that connects.
 function M.add_connection(command)
   command:group(
@@ -40,12 +25,12 @@ function M.add_connection(command)
     command
       :option("-h --host", ("Node to connect to; default: CHASKI_HOST, or %s."):format(M.DEFAULT))
       :argname "HOST[:PORT]",
-    command:option("-p --port", "Its port, when it is not said by -h."):argname("PORT"):convert(M.to_count(1)),
-    command:option("-i --id", "Name of this node."):argname "NAME",
+    command:option("-p --port", "Its port, when it is not said by -h."):argname("PORT"):convert(convert.port "-p"),
+    command:option("-i --id", "Name of this node."):argname("NAME"):convert(convert.text("-i", 64)),
     command
-      :option("--connect-timeout", "How long to wait for the connection; default 5s.")
+      :option("--connect-timeout", "How long to wait for the connection.")
       :argname("TIME")
-      :convert(M.to_seconds)
+      :convert(convert.seconds "--connect-timeout")
       :default("5s"),
     command:option("--files", "Folder with the certificate of a joined node (see chaski join)."):argname "DIR",
     command:option("--cert", "File with a certificate to show."):argname "FILE",
@@ -57,7 +42,7 @@ function M.add_connection(command)
 end
 
 function M.add_timeout(command, description, default)
-  local option = command:option("-W --timeout", description):argname("TIME"):convert(M.to_seconds)
+  local option = command:option("-W --timeout", description):argname("TIME"):convert(convert.seconds "-W")
   if default then option:default(default) end
 end
 
@@ -74,6 +59,24 @@ function M.exit(code)
   end
   io.stdout:flush()
   os.exit(code, true)
+end
+
+local EPIPE = 32 -- who read has gone, and knows it
+
+--- Write on standard output, which others read while we go on. What cannot be written is the end.
+function M.write(...)
+  local ok, why, code = io.stdout:write(...)
+  if ok then
+    ok, why, code = io.stdout:flush()
+  end
+  if ok then return end
+  if code ~= EPIPE then M.complain("standard output: " .. why) end
+  M.exit(M.codes.failed)
+end
+
+--- A line of it.
+function M.print(text)
+  M.write(text, "\n")
 end
 
 function M.complain(text)

@@ -11,7 +11,7 @@ Every node tells its name, what it is paired for and whether it is reconnecting;
 also its edges and counters.]]
 
 function M.define(command)
-  session.add_timeout(command, "How long to wait for each answer; default 2s.", "2s")
+  session.add_timeout(command, "How long to wait for each answer.", "2s")
   session.add_json(command)
   session.add_connection(command)
 end
@@ -45,7 +45,7 @@ local function words_of_paired(paired)
 end
 
 local function row(label, value)
-  if value ~= nil and value ~= "" then data.print(("%-14s %s"):format(label, data.text(value))) end
+  if value ~= nil and value ~= "" then session.print(("%-14s %s"):format(label, data.text(value))) end
 end
 
 local function words_of_limits(limits)
@@ -60,12 +60,12 @@ local function words_of_limits(limits)
 end
 
 local function print_edges(edges)
-  data.print ""
-  data.print(("%-20s %-24s %10s %8s  %s"):format("edge", "address", "latency", "queued", "subscriptions"))
+  session.print ""
+  session.print(("%-20s %-24s %10s %8s  %s"):format("edge", "address", "latency", "queued", "subscriptions"))
   for _, each in ipairs(edges) do
     local topics = data.safe(table.concat(each.subscriptions, ", "))
     local line = "%-20s %-24s %7.3f ms %8d  %s"
-    data.print(line:format(data.safe(each.name), data.safe(each.address), each.latency, each.queued, topics))
+    session.print(line:format(data.safe(each.name), data.safe(each.address), each.latency, each.queued, topics))
   end
 end
 
@@ -102,7 +102,7 @@ function M.run(args)
   if args.json then
     status.id, status.name, status.address = edge.id, edge.name, edge.address
     status.details = told
-    data.print(data.json(status))
+    session.print(data.json(status))
   else
     print_status(edge, status, told)
   end

@@ -1,5 +1,6 @@
 -- sub.lua: chaski sub: print the messages of topics as they come. SPDX-License-Identifier: MIT
 local chaski = require "chaski"
+local convert = require "chaski.cli.convert"
 local core = require "chaski.core"
 local data = require "chaski.cli.data"
 local session = require "chaski.cli.session"
@@ -7,8 +8,8 @@ local session = require "chaski.cli.session"
 local M = { summary = "Print messages of topics as they come." }
 
 function M.define(command)
-  command:option("-t --topic", "Topic; may be repeated."):argname("TOPIC"):count "+"
-  command:option("-C --count", "End after so many messages."):argname("COUNT"):convert(session.to_count(1))
+  command:option("-t --topic", "Topic; may be repeated."):argname("TOPIC"):count("+"):convert(convert.topic "-t")
+  command:option("-C --count", "End after so many messages."):argname("COUNT"):convert(convert.count("-C", 1))
   command:flag("-v --verbose", "The topic before each message.")
   session.add_timeout(command, "End after this time, with exit code 4; default: never.")
   session.add_json(command)
@@ -62,7 +63,7 @@ function M.run(args)
   session.try(node:subscribe(args.topic, function(message, edge)
     if left == 0 then return end
     local value, why = read(message)
-    data.print(args.json and as_json(message, edge, value, why) or as_text(message, value, why, args.verbose))
+    session.print(args.json and as_json(message, edge, value, why) or as_text(message, value, why, args.verbose))
     if left then left = left - 1 end
     if left == 0 then finish "done" end
   end))

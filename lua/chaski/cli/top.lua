@@ -1,6 +1,7 @@
 -- top.lua: chaski top: the edges and counters of a node, again and again: on a terminal a view that renews itself, in a
 -- pipe a table each interval. SPDX-License-Identifier: MIT
 local chaski = require "chaski"
+local convert = require "chaski.cli.convert"
 local data = require "chaski.cli.data"
 local session = require "chaski.cli.session"
 local status = require "chaski.cli.status"
@@ -13,12 +14,12 @@ The node needs the option introspect = true. Ends at Ctrl-C, or after -n tables.
 
 function M.define(command)
   command
-    :option("--interval", "Time from one to the next; default 1s.")
+    :option("--interval", "Time from one to the next.")
     :argname("TIME")
-    :convert(session.to_seconds)
+    :convert(convert.seconds "--interval")
     :default "1s"
-  command:option("-n --count", "End after so many."):argname("COUNT"):convert(session.to_count(1))
-  session.add_timeout(command, "How long to wait for each answer; default 5s.", "5s")
+  command:option("-n --count", "End after so many."):argname("COUNT"):convert(convert.count("-n", 1))
+  session.add_timeout(command, "How long to wait for each answer.", "5s")
   session.add_json(command)
   session.add_connection(command)
 end
@@ -152,19 +153,18 @@ local function draw(lines)
     local cut = utf8.offset(lines[i], columns + 1)
     parts[#parts + 1] = (cut and lines[i]:sub(1, cut - 1) or lines[i]) .. "\27[K\n"
   end
-  io.stdout:write(table.concat(parts), "\27[J")
-  io.stdout:flush()
+  session.write(table.concat(parts), "\27[J")
 end
 
 local function shower(args)
   if args.json then
     return function(told)
-      data.print(data.json(told))
+      session.print(data.json(told))
     end
   end
   if uv.guess_handle(1) ~= "tty" then
     return function(told)
-      data.print(table.concat(lines_of(told), "\n") .. "\n")
+      session.print(table.concat(lines_of(told), "\n") .. "\n")
     end
   end
   io.stdout:write "\27[2J"
