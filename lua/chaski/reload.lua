@@ -5,6 +5,7 @@
 -- SPDX-License-Identifier: MIT
 local chaski = require "chaski"
 local core = require "chaski.core"
+local options = require "chaski.options"
 local show = require "chaski.repl.show"
 local uv = require "luv"
 
@@ -292,6 +293,7 @@ local function make_or_keep(new, given)
   local key = key_of(given)
   local node, err = current.inherited[key], nil
   if node and node.running then
+    options.check_node(given) -- what is wrong is told now, and not by a next start that fails
     compare(key, given_to[node], given)
     current.kept[node] = true
     if not current.staged then rest_all(current.before, { [node] = true }) end -- it was not known that it is kept

@@ -140,6 +140,7 @@ int main(int argc, char **argv) {
   int status;
   open_standard_files();
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of who writes it */
   if (!host_options_read(argc, argv, &options, &status)) return status;
   raise_file_limit();
   if (options.interactive) host_screen_open();
