@@ -130,7 +130,7 @@ static int channel_listen(lua_State *L) {
   lua_settop(L, 4);
   listener **box = chaski__channel_push_box(L, rt, LISTENER);
   int rc = start_listening(rt, box, context, ip, port);
-  if (rc != CHASKI_OK) return chaski__fail(L, rc, "channel_listen", ip);
+  if (rc != CHASKI_OK) return chaski__fail(L, rc, lua_pushfstring(L, "channel %s:%d", ip, (int)port), "");
   lua_pushvalue(L, 4);
   (*box)->serve = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushvalue(L, 5);

@@ -168,7 +168,7 @@ function M.context(args)
     crl = args.crl or folder and in_folder(folder, "crl.pem"),
     passphrase = args.passphrase_file and read_first_line(args.passphrase_file),
   }
-  if not context then M.fail(err) end
+  if not context then M.fail(err, "failed") end
   return context
 end
 
@@ -193,12 +193,15 @@ function M.address(args)
   return has_port and text or ("%s:%d"):format(text, args.port or 8511)
 end
 
+local speechless = { lost = true, reset = true, truncated = true } -- how a node of TLS takes leave of one without
+
 --- The edge to the node that the options name, or the end.
 function M.connect(node, args)
   local edge, err = node:connect(M.address(args), { timeout = args.connect_timeout })
   if edge then return edge end
   if err.code == "stopped" then M.exit(0) end
-  M.complain(err)
+  local plain = speechless[err.code] and not node.tls
+  M.complain(plain and tostring(err) .. "; if it wants certificates: --files DIR" or err)
   local code = M.code_of(err)
   M.exit((code == M.codes.denied or code == M.codes.usage) and code or M.codes.no_connection)
 end
