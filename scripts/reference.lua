@@ -1,7 +1,32 @@
--- reference.lua: docs/reference.md from the annotations in lua/chaski/meta*.lua: `lua5.4 scripts/reference.lua` writes
--- it, with --check it only says (by exit code 1) whether it is as it should be. Run from the project's folder.
+-- reference.lua: docs/reference.md from the annotations in lua/chaski/meta*.lua and in those other files that have what
+-- scripts call: `lua5.4 scripts/reference.lua` writes it, with --check it only says (by exit code 1) whether it is as
+-- it should be. Run from the project's folder.
 -- SPDX-License-Identifier: MIT
 local FILES = { "lua/chaski/meta.lua", "lua/chaski/meta_tls.lua" }
+-- What is written in Lua is annotated where it is. A function counts if it is told of, and belongs to one of the named
+-- tables, each of which is of a class; `returns`: what scripts call the function that is the module.
+local SOURCES = {
+  { path = "node.lua", returns = "node" },
+  { path = "task.lua", task = "chaski" },
+  { path = "message.lua", returns = "message" },
+  { path = "lines.lua", returns = "lines", Lines = "chaski.lines" },
+  { path = "ports.lua", M = "chaski" },
+  { path = "limits.lua", M = "chaski" },
+  { path = "repl/server.lua", returns = "repl.listen" },
+  { path = "sim.lua", returns = "sim", methods = "chaski.sim" },
+  { path = "topology.lua", M = "chaski.topology", Topology = "chaski.topology" },
+}
+local OWN_CLASSES = { -- of theirs, for scripts
+  ["chaski.lines"] = true,
+  ["chaski.sim"] = true,
+  ["chaski.sim_link"] = true,
+  ["chaski.sim_options:"] = true,
+  ["chaski.topology"] = true,
+  ["chaski.topology.options"] = true,
+  ["chaski.topology.random_options:"] = true,
+  ["chaski.topology.small_world_options:"] = true,
+  ["chaski.topology.tree_options:"] = true,
+}
 local TARGET = "docs/reference.md"
 
 -- --- reading ---------------------------------------------------------------------------------------------------------
@@ -80,7 +105,7 @@ function tags.meta() end
 local known_locals = {} -- local name of a class in its file -> class
 
 function Reader:method(owner, name, parameters)
-  local class = known_locals[owner] or self.class
+  local class = owner and known_locals[owner] or self.class
   table.insert(class.methods, {
     name = name,
     parameters = parameters,
@@ -114,6 +139,53 @@ function Reader:line(line)
   end
 end
 
+function Reader:find_class(name)
+  for _, each in ipairs(self.classes) do
+    if each.name == name then return each end
+  end
+  self:new_class(name)
+  return self.class
+end
+
+--- Classes and their fields, of a file whose code is there too.
+function Reader:source_class(line)
+  local name = line:match "^%-%-%-@class (%S+)"
+  if name then
+    self.skipped = not OWN_CLASSES[name]
+    if not self.skipped then
+      if line:match "^%-%-%-@class %S+$" then
+        self.class = self:find_class(name)
+      else
+        self:line(line)
+      end
+    end
+  elseif not self.skipped then
+    self:line(line)
+  end
+end
+
+--- A line of such a file: what is said of a function stands right above it.
+function Reader:source_line(line, source)
+  local owner, separator, name, parameters = line:match "^function (%a+)([.:])(%a[%w_]*)%((.-)%)"
+  local made = line:match "^return function%((.-)%)" or line:match "^local function new%((.-)%)"
+  local tag = line:match "^%-%-%-@(%a+)"
+  if tag == "class" or tag == "field" then
+    self:source_class(line)
+  elseif tag and tags[tag] or not tag and line:find "^%-%-%- ?[^-@|]" then
+    self:line(line)
+  elseif not tag then
+    local told = #self.text > 0
+    if told and owner and source[owner] then
+      self.class = self:find_class(source[owner])
+      self:method(nil, separator .. name, parameters)
+    elseif told and made and source.returns then
+      self.class = self:find_class "chaski"
+      self:method(nil, "." .. source.returns, made)
+    end
+    self:start()
+  end
+end
+
 local function read_all()
   local reader = setmetatable({ classes = {}, aliases = {} }, Reader)
   for _, path in ipairs(FILES) do
@@ -121,6 +193,13 @@ local function read_all()
     reader:start()
     for line in read(path):gmatch "([^\n]*)\n" do
       reader:line(line)
+    end
+  end
+  for _, source in ipairs(SOURCES) do
+    known_locals = {}
+    reader:start()
+    for line in read("lua/chaski/" .. source.path):gmatch "([^\n]*)\n" do
+      reader:source_line(line, source)
     end
   end
   return reader
@@ -196,7 +275,8 @@ local function reference()
   end
   out "# Reference"
   out ""
-  out "Made by `scripts/reference.lua` of `lua/chaski/meta.lua` and `lua/chaski/meta_tls.lua`, which editors read too."
+  out "Made by `scripts/reference.lua` of what editors read too: `lua/chaski/meta.lua`, `lua/chaski/meta_tls.lua`, and"
+  out "the annotations of what is written in Lua."
   out "A `?` after a type: it may be left out, or is nil."
   out ""
   for _, class in ipairs(found.classes) do

@@ -136,10 +136,12 @@ function Lines:__tostring()
   return "lines" .. (self.ended and " (ended)" or "")
 end
 
+local opened = {}
+
 --- The lines of standard input (or of another open file, whose number may be another one's later). It is one object
 --- however often it is asked for, since what has been read ahead is in it.
+---@param fd integer? default 0
 ---@return chaski.lines
-local opened = {}
 return function(fd)
   fd = fd or 0
   if math.type(fd) ~= "integer" or fd < 0 then error("lines: expected the number of an open file", 2) end

@@ -15,6 +15,7 @@ local schema = {
 --- Those made by hand: what a node makes of them depends on its own serializer.
 core.made_by_hand = setmetatable({}, { __mode = "k" })
 
+--- A message made by hand, for node:propagate and node:serialize_message.
 ---@param given { command: string?, topic: string?, data: any, ttl: integer?, uuid: string?, timestamp: any }?
 ---@return chaski.message
 return function(given)

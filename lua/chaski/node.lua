@@ -96,6 +96,9 @@ function fields.tls(node)
   return core.tls_counters(node) ~= nil
 end
 
+--- A node, which runs when this returns. nil, err when its port is taken, say.
+---@param given chaski.node_options?
+---@return chaski.node?, chaski.error?
 local function new(given)
   local checked = options.check_node(given)
   secure.check(checked, 2)

@@ -44,8 +44,11 @@ local function tick(every, fn, ...)
   end
 end
 
---- every(seconds, fn, ...) -> handle: call fn(...) as a task again and again until handle:remove(). A call that is not
--- over when the next is due takes its place. An error is logged and ends that call only.
+--- Call fn(...) as a task again and again until handle:remove(). A call that is not over when the next is due takes its
+--- place. An error is logged and ends that call only.
+---@param seconds number
+---@param fn function
+---@return chaski.handle
 function task.every(seconds, fn, ...)
   local positive = math.type(seconds) and seconds > 0 -- false for NaN
   if not positive then

@@ -4,6 +4,17 @@ describe("docs/reference.md", function()
     assert.is_true((os.execute "lua5.4 scripts/reference.lua --check"))
   end)
 
+  it("has every function of the module", function()
+    local file <close> = assert(io.open "docs/reference.md")
+    local text = file:read "a"
+    for name, value in pairs(require "chaski") do
+      if type(value) == "function" and name ~= "reconnect" then -- which is a policy, told of at the option
+        local told = text:find("### chaski." .. name .. "(", 1, true) or text:find("\n| `" .. name .. "` | `", 1, true)
+        assert.truthy(told, name)
+      end
+    end
+  end)
+
   it("has every class, method and option", function()
     local file <close> = assert(io.open "docs/reference.md")
     local text = file:read "a"
@@ -16,6 +27,8 @@ describe("docs/reference.md", function()
       "## chaski.event\n",
       '| `"edge_open"` | (edge) |',
       "### pki.key(kind)",
+      "### topology.ring(n, given)",
+      "### sim:partition(left, right, on)",
     } do
       assert.truthy(text:find(expected, 1, true), expected)
     end
