@@ -392,6 +392,19 @@ describe("bench", function()
 end)
 
 describe("ca, join and TLS", function()
+  it_async("a CA for which there is no room leaves nothing behind", function()
+    local location = rig.folder() .. "/ca"
+    local script = ("ulimit -f 0; exec '%s' ca init --location '%s' --mesh home"):format(command, location)
+    assert_fails(1, "cannot write '[^']*ca%.key'", { "-c", script }, { program = "sh" })
+    out_of { "ca", "init", "--location", location, "--mesh", "home" }
+  end)
+
+  it_async("a certificate that is none is a failure, not a denial", function()
+    local junk = helper.file("junk", "junk.pem")
+    assert(require("luv").fs_chmod(junk, 384)) -- 0600
+    assert_fails(1, "no PEM", { "ping", "--cert", junk, "--key", junk, "--ca", junk })
+  end)
+
   --- A CA that serves, and what enrols a node with it.
   local function authority()
     local location = rig.folder() .. "/ca"
