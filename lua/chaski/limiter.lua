@@ -4,6 +4,8 @@
 local core = require "chaski.core"
 local states = require "chaski.state"
 
+require "chaski.events" -- on_everywhere
+
 local KEYS_MAX = 4096
 
 ---@class chaski.limiter
