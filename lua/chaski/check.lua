@@ -10,6 +10,8 @@ local uv = require "luv"
 
 local LIMIT = 60 -- virtual seconds
 local AFTER = 30 -- of these for what the main chunk leaves behind: timers, tasks, handlers
+local PATIENCE = 10 -- seconds of real time for the main chunk, which no clock ends while it computes
+local INSTRUCTIONS = 1000000 -- between looks at the real clock
 
 local M = {}
 
@@ -145,10 +147,22 @@ local function outcome(state, ok, failure)
   state.fail(failure.text)
 end
 
+--- From now on this coroutine ends with an error when it has taken too long.
+local function lose_patience()
+  local begun = uv.hrtime()
+  debug.sethook(function()
+    if uv.hrtime() - begun > PATIENCE * 1e9 then
+      error(("the main chunk has not come to an end, nor waited, in %d s"):format(PATIENCE), 2)
+    end
+  end, "", INSTRUCTIONS)
+end
+
 local function run(state, chunk, ...)
   local arguments = table.pack(...)
   local done, err = state.sim:run({ limit = LIMIT }, function()
+    lose_patience()
     local results = { xpcall(chunk, describe, table.unpack(arguments, 1, arguments.n)) }
+    debug.sethook()
     if results[1] then core.sleep(AFTER) end
     return results
   end)

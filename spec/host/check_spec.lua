@@ -105,4 +105,13 @@ describe("--check", function()
       assert.equal(0, process.code)
     end
   end)
+
+  if os.getenv "CHASKI_FULL" then -- ten seconds
+    it(
+      "gives up a main chunk that does not end",
+      helper.async(function()
+        assert_bad(check "while true do end", "has not come to an end, nor waited, in 10 s")
+      end, 60)
+    )
+  end
 end)
