@@ -110,7 +110,8 @@ describe("--check", function()
     it(
       "gives up a main chunk that does not end",
       helper.async(function()
-        assert_bad(check "while true do end", "has not come to an end, nor waited, in 10 s")
+        local process = helper.run({ "--check", helper.file "while true do end" }, { timeout = 50 })
+        assert_bad(process, "has not come to an end, nor waited, in 10 s")
       end, 60)
     )
   end
