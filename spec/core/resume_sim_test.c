@@ -15,6 +15,7 @@
 #include "../../src/core/uuid.h"
 
 #include <malloc.h>
+#include <time.h>
 
 #define NODES_MAX 12
 #define PAIRS_MAX (NODES_MAX * (NODES_MAX - 1) / 2)
@@ -581,11 +582,18 @@ static uint64_t number_of(const char *name, uint64_t otherwise) {
   return text && *text ? strtoull(text, NULL, 10) : otherwise;
 }
 
+static double wall_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static void whatever_happens_what_was_accepted_arrives_once_and_in_order_or_is_reported(void **state) {
   uint64_t only = number_of("CHASKI_SEED", 0), frames = 0, least = UINT64_MAX;
   uint64_t seeds = getenv("CHASKI_VALGRIND") ? SEEDS_VALGRIND : getenv("CHASKI_FULL") ? SEEDS_FULL : SEEDS;
-  uint64_t last = only ? only : number_of("CHASKI_SEEDS", seeds);
-  for (seed = only ? only : number_of("CHASKI_SEED_FIRST", 1); seed <= last; seed++) {
+  uint64_t first = only ? only : number_of("CHASKI_SEED_FIRST", 1), last = only ? only : number_of("CHASKI_SEEDS", seeds);
+  double started = wall_seconds();
+  for (seed = first; seed <= last; seed++) {
     make_world();
     run_seed();
     frames += hop_count + news_count;
@@ -594,8 +602,9 @@ static void whatever_happens_what_was_accepted_arrives_once_and_in_order_or_is_r
     CHECK(r == 0 && bytes_held == 0);
     chaski_set_allocator(NULL);
   }
-  print_message("%llu frames and messages, %llu in a run at least\n", (unsigned long long)frames,
-                (unsigned long long)least);
+  print_message("seeds %llu to %llu: %llu frames and messages, %llu in a run at least; %.1f s of real time\n",
+                (unsigned long long)first, (unsigned long long)last, (unsigned long long)frames,
+                (unsigned long long)least, wall_seconds() - started);
 }
 
 int main(void) {

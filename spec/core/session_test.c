@@ -212,6 +212,35 @@ static void a_session_the_peer_has_forgotten_is_reported_and_the_edge_goes_on(vo
   check_ledger(b);
 }
 
+static uint64_t session_id(const chaski_edge *edge) {
+  chaski_session_info s = {0};
+  assert_true(chaski_edge_session(edge, &s));
+  return s.id;
+}
+
+/* Else a connection of the old one that is still under way could be taken for one of the new. */
+static void a_session_that_begins_anew_has_another_id(void **state) {
+  (void)state;
+  struct peer *a, *b;
+  pair(&a, &b, 30 * SECOND);
+  chaski_edge *edge = a->edge;
+  uint64_t before = session_id(edge);
+  cut_all();
+  rig_run(suspended_both, NULL, 10 * SECOND);
+  chaski_edge_close(b->edge, CHASKI_ECLOSED, false);
+  assert_ptr_equal(rig_connect(a, b), edge);
+  rig_pass(SECOND);
+  uint64_t after = session_id(edge);
+  assert_true(after != before);
+  assert_true(session_id(b->edge) == after);
+  suspensions = 0;
+  cut_all();
+  rig_run(suspended_both, NULL, 10 * SECOND);
+  assert_ptr_equal(rig_connect(a, b), edge);
+  rig_pass(SECOND);
+  assert_true(session_id(edge) == after && session_id(b->edge) == after); /* resumed */
+}
+
 static void a_restarted_peer_ends_the_suspended_edge_at_once(void **state) {
   (void)state;
   struct peer *a = node_with("a", 30 * SECOND);
@@ -500,6 +529,7 @@ int main(void) {
       TEST(a_resume_takes_over_a_connection_that_seems_alive),
       TEST(nobody_comes_back_and_the_loss_is_told_frame_by_frame),
       TEST(a_session_the_peer_has_forgotten_is_reported_and_the_edge_goes_on),
+      TEST(a_session_that_begins_anew_has_another_id),
       TEST(a_restarted_peer_ends_the_suspended_edge_at_once),
       TEST(a_goodbye_in_order_leaves_nothing_in_doubt),
       TEST(a_suspended_edge_keeps_no_more_than_its_bounds),

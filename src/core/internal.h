@@ -56,6 +56,7 @@ enum chaski__link_state {
 typedef struct chaski__terms {
   bool agreed, resume; /* there is to be one; it is the one that was suspended */
   bool offered;        /* dialling: to resume it */
+  bool renamed;        /* accepting: that was asked for, but a new one begins, under a name of ours */
   uint8_t sid[16];
   uint64_t rx, told;           /* what the peer has received of it; what we said that we had */
   uint64_t frames, bytes, ttl; /* the smaller of both sides' limits; ttl in ns */

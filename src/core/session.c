@@ -315,8 +315,15 @@ bool chaski__session_same(const chaski_edge *edge, const chaski__link *link) {
   return memcmp(edge->link->session->sid, link->terms.sid, sizeof link->terms.sid) == 0;
 }
 
-/* The acceptor reads the dialler's word. A resume closes the old connection, if that still seems alive, silently, so
- * that what it has received is final. */
+/* A resume closes the old connection, if that still seems alive, silently, so that what it has received is final. */
+static bool may_go_on(chaski_edge *old, const chaski__link *link) {
+  if (!old || !chaski__session_same(old, link)) return false;
+  if (old->link->state != LINK_PARKED && !chaski__session_park(old->link, CHASKI_ELOST)) return false;
+  return old->state == EDGE_LIVE && old->link->session;
+}
+
+/* The acceptor reads the dialler's word. A session that cannot go on is followed by one of another name: both may have
+ * connections of the old one under way still. */
 void chaski__session_asked(chaski__link *link, chaski_slice raw, chaski_edge *old) {
   chaski__mp_field f[F_ALL];
   chaski__terms *t = &link->terms;
@@ -324,10 +331,10 @@ void chaski__session_asked(chaski__link *link, chaski_slice raw, chaski_edge *ol
   if (!f[F_SID].present || f[F_SID].value.bytes.len != sizeof t->sid) return;
   memcpy(t->sid, f[F_SID].value.bytes.ptr, sizeof t->sid);
   agree(link, f);
-  bool resume = t->agreed && f[F_RESUME].present && f[F_RESUME].value.truth;
-  if (!resume || !old || !chaski__session_same(old, link)) return;
-  if (old->link->state != LINK_PARKED && !chaski__session_park(old->link, CHASKI_ELOST)) return;
-  t->resume = old->state == EDGE_LIVE && old->link->session;
+  if (!t->agreed || !f[F_RESUME].present || !f[F_RESUME].value.truth) return;
+  t->resume = may_go_on(old, link);
+  t->renamed = !t->resume;
+  if (t->renamed) link->loop->env.random(link->loop->env.ctx, t->sid, sizeof t->sid);
 }
 
 /* The acceptor's answer, in its handshake_back. */
@@ -335,9 +342,13 @@ void chaski__session_answer(chaski__link *link, const chaski_edge *old, chaski__
   chaski__terms *t = &link->terms;
   t->told = t->resume ? old->link->session->rx : 0;
   chaski__mp_put_key(b, "rs");
-  chaski__mp_put_map(b, 6);
+  chaski__mp_put_map(b, t->renamed ? 7 : 6);
   chaski__mp_put_key(b, "v");
   chaski__mp_put_uint(b, VERSION);
+  if (t->renamed) {
+    chaski__mp_put_key(b, "sid");
+    chaski__mp_put_bin(b, chaski_slice_of(t->sid, sizeof t->sid));
+  }
   chaski__mp_put_key(b, "st");
   chaski__mp_put_str(b, chaski_slice_str(t->resume ? "ok" : "new"));
   put_terms(b, t->told, t->frames, t->bytes, t->ttl);
@@ -349,4 +360,6 @@ void chaski__session_answered(chaski__link *link, chaski_slice raw) {
   if (!link->dialled || !wants_sessions(link->node) || !read_terms(raw, f) || !f[F_STATE].present) return;
   agree(link, f);
   link->terms.resume = link->terms.agreed && chaski_slice_equal(f[F_STATE].value.bytes, chaski_slice_str("ok"));
+  if (!link->terms.resume && f[F_SID].present && f[F_SID].value.bytes.len == sizeof link->terms.sid)
+    memcpy(link->terms.sid, f[F_SID].value.bytes.ptr, sizeof link->terms.sid);
 }
