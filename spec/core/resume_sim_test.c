@@ -591,7 +591,8 @@ static double wall_seconds(void) {
 static void whatever_happens_what_was_accepted_arrives_once_and_in_order_or_is_reported(void **state) {
   uint64_t only = number_of("CHASKI_SEED", 0), frames = 0, least = UINT64_MAX;
   uint64_t seeds = getenv("CHASKI_VALGRIND") ? SEEDS_VALGRIND : getenv("CHASKI_FULL") ? SEEDS_FULL : SEEDS;
-  uint64_t first = only ? only : number_of("CHASKI_SEED_FIRST", 1), last = only ? only : number_of("CHASKI_SEEDS", seeds);
+  uint64_t first = only ? only : number_of("CHASKI_SEED_FIRST", 1),
+           last = only ? only : number_of("CHASKI_SEEDS", seeds);
   double started = wall_seconds();
   for (seed = first; seed <= last; seed++) {
     make_world();
