@@ -119,6 +119,26 @@ static void a_stalled_peer_is_closed_as_a_slow_consumer(void **state) {
   }
 }
 
+/* The system has taken everything, pings too, and it is only the acknowledgements that do not come. */
+static void pings_to_a_stalled_peer_are_no_progress(void **state) {
+  (void)state;
+  chaski_node_options o = tight();
+  o.limits.resume_timeout = 600 * SECOND;
+  o.limits.resume_frames = 32;
+  o.limits.keep_alive_interval = 3 * SECOND;
+  struct peer *a = rig_node_with("publisher", &o), *slow = rig_node_with("slow", &o);
+  rig_subscribe(slow, "t");
+  rig_connect(a, slow);
+  rig_pass(SECOND);
+  chaski_sim_stall(rig->sim, slow->ip, true);
+  while (publish_bytes(a, PIECE) == CHASKI_OK) rig_pass(MS);
+  assert_int_equal(a->pauses, 1);
+  uint64_t full_at = chaski_sim_now(rig->sim);
+  rig_run(rig_got_close, a, 20 * SECOND);
+  assert_int_equal(a->reason, CHASKI_ESLOW);
+  assert_in_range(chaski_sim_now(rig->sim) - full_at, 9 * SECOND, 11 * SECOND);
+}
+
 /* No other edge: the publisher itself waits, until the peer is given up. */
 static void a_publisher_that_waits_for_one_stalled_peer_gets_its_drained(void **state) {
   (void)state;
@@ -441,6 +461,7 @@ int main(void) {
       TEST(publish_is_refused_above_the_high_mark_and_drained_follows),
       TEST(publish_goes_on_while_one_target_is_below_the_high_mark),
       TEST(a_stalled_peer_is_closed_as_a_slow_consumer),
+      TEST(pings_to_a_stalled_peer_are_no_progress),
       TEST(a_publisher_that_waits_for_one_stalled_peer_gets_its_drained),
       TEST(at_the_hard_mark_disconnect_cuts_the_slow_one_off),
       TEST(at_the_hard_mark_drop_new_keeps_the_edge_and_says_what_is_lost),

@@ -103,7 +103,8 @@ struct chaski__link {
   chaski__terms terms;
   chaski_timer tick;
   uint64_t heard;         /* ns: the last byte from the peer */
-  uint64_t progress;      /* ns: the last byte taken from the outbox */
+  uint64_t progress;      /* ns: the last byte of the backlog taken, or frame acknowledged */
+  size_t backlog;         /* bytes of the outbox up to the end of its last counted frame: pings are no progress */
   uint64_t frame_started; /* ns: when the frame that is coming in began; 0: none */
   uint64_t ping_due;      /* ns: the next keep-alive */
   chaski__link *dirty_next;

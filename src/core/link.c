@@ -52,7 +52,10 @@ static int queue(chaski__link *link, const chaski__span *frame, bool counted) {
   bool keep = counted && link->session;
   if (keep && !chaski__session_sent(link, frame)) return CHASKI_ENOMEM;
   if (link->state == LINK_PARKED && keep) return CHASKI_OK;
-  if (chaski__outbox_append(&link->out, &link->loop->arena, frame)) return CHASKI_OK;
+  if (chaski__outbox_append(&link->out, &link->loop->arena, frame)) {
+    if (counted) link->backlog = link->out.bytes;
+    return CHASKI_OK;
+  }
   if (!keep) return CHASKI_ENOMEM;
   link->failure = CHASKI_EIO;
   return CHASKI_OK;
@@ -73,7 +76,8 @@ int chaski__link_send(chaski__link *link, const chaski__span *frame, bool counte
 
 static void gone(chaski__link *link, size_t bytes) {
   uint64_t before = link->out.frames;
-  link->progress = link->loop->now;
+  if (link->backlog) link->progress = link->loop->now;
+  link->backlog -= bytes < link->backlog ? bytes : link->backlog;
   chaski__outbox_consume(&link->out, &link->loop->arena, bytes);
   if (!link->sessioned) link->node->counters.written += before - link->out.frames;
 }

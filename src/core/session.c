@@ -188,6 +188,7 @@ int chaski__session_move(chaski__link *from, chaski__link *to) {
   chaski__session *s = to->session;
   if (s && !chaski__outbox_copy(&s->kept, &from->out)) return CHASKI_ENOMEM;
   if (!chaski__outbox_copy(&to->out, &from->out)) return CHASKI_ENOMEM;
+  to->backlog = to->out.bytes;
   if (s) s->tx += from->out.frames;
   chaski__outbox_free(&from->out, &from->loop->arena);
   return CHASKI_OK;
@@ -220,7 +221,9 @@ int chaski__session_resume(chaski__link *link, chaski__link *from) {
   s->resumes++;
   link->node->counters.written += link->out.frames;
   link->node->counters.resumes++;
-  return chaski__outbox_copy(&link->out, &s->kept) ? CHASKI_OK : CHASKI_ENOMEM;
+  if (!chaski__outbox_copy(&link->out, &s->kept)) return CHASKI_ENOMEM;
+  link->backlog = link->out.bytes;
+  return CHASKI_OK;
 }
 
 /* --- the handshake ------------------------------------------------------------------------------------------ */
