@@ -304,11 +304,17 @@ local function passes(test)
   )
 end
 
+local function line_of_log(filter)
+  local pipe <close> = io.popen(at("%s", filter))
+  return pipe:read "l"
+end
+
 local function first_failure(test)
   local pattern = test:find "^core/" and "'^\\[  FAILED  \\] [a-z]'" or "'^(not ok|error)'"
-  local pipe = io.popen(at("grep -hE %s build/mutants/log | head -1", pattern))
-  local line = pipe:read "l" or "ended by a signal or a limit of time"
-  pipe:close()
+  local line = line_of_log("grep -hE " .. pattern .. " build/mutants/log | head -1")
+  if not line then -- a signal, or a limit of time
+    line = "no end, or a bad one, of " .. (line_of_log "sed -n 's/^\\[ RUN  *\\] //p' build/mutants/log | tail -1" or test)
+  end
   return (line:gsub("^%[  FAILED  %] ", ""):gsub("^not ok +", ""):gsub("%s+", " "):sub(1, 100))
 end
 

@@ -620,14 +620,7 @@ local function cost(o)
   return { value = pub + sub, more = { { "pub", pub }, { "sub", sub }, { "/s", got.value } }, cpu = got.cpu }
 end
 
---- A limit of this process for its children: a number of open files.
-local function open_files()
-  for line in io.lines "/proc/self/limits" do
-    local soft = line:match "^Max open files%s+(%d+)"
-    if soft then return tonumber(soft) end
-  end
-end
-
+local open_files = require("resources").open_files
 local by_edges, by_topics = {}, {}
 for _, nodes in ipairs { 1, 10, 100, 1000, math.min(10000, (open_files() - 200) // 2) } do
   if nodes * 2 + 200 <= open_files() then

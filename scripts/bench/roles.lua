@@ -322,14 +322,7 @@ end
 
 -- --- memory ----------------------------------------------------------------------------------------------------------
 
-local function resident_kib()
-  collectgarbage()
-  collectgarbage()
-  for line in io.lines "/proc/self/status" do
-    local kib = line:match "^VmRSS:%s+(%d+)"
-    if kib then return tonumber(kib) end
-  end
-end
+local resident_kib = require("resources").resident_kib_collected
 
 --- Nodes without edges: what 2nd and later ones cost.
 function roles.nodes(o)
@@ -354,13 +347,17 @@ function roles.hub(o)
   tell("result", { kib = (resident_kib() - before) / (count - base) })
 end
 
---- Ten edges to a hub, and when told so the rest, from as many nodes.
+--- Ten edges to a hub, and when told so the rest, from as many nodes; tells when the hub has closed them all.
 function roles.spokes(o)
-  local nodes = {}
+  local nodes, open = {}, 0
   local function connect(from, to)
     for i = from, to do
-      nodes[i] = new_node(o, "sub" .. i, { keep_alive = false })
+      nodes[i] = new_node(o, (o.name or "sub") .. i, { keep_alive = false, ip = o.ip })
+      nodes[i]:on("edge_closed", function()
+        open = open - 1
+      end)
       assert(nodes[i]:connect(o.to, { timeout = 30 }))
+      open = open + 1
     end
     tell("connected", { count = #nodes })
   end
@@ -368,6 +365,10 @@ function roles.spokes(o)
   ready()
   wait_for_go()
   connect(11, tonumber(o.count))
+  while open > 0 do
+    chaski.sleep(0.01)
+  end
+  tell("closed", { count = #nodes })
 end
 
 -- --- the program -----------------------------------------------------------------------------------------------------

@@ -2,30 +2,13 @@
 -- one message over each edge, and stop. Prints the time and the resident memory of a node and of an edge.
 package.path = arg[0]:gsub("[^/]*$", "") .. "?.lua;" .. package.path
 local chaski = require "chaski"
+local resources = require "resources"
 
 local count = require("usage").integers("scripts/bench/thousand.lua [NODES], at least 15", { { 1000, 15 } })
 local needed = count * 5 + 64 -- a listener a node, two ends of two edges a node
 
-local function resident_kib()
-  for line in io.lines "/proc/self/status" do
-    local kib = line:match "^VmRSS:%s+(%d+)"
-    if kib then return tonumber(kib) end
-  end
-end
-
-local function open_files_limit()
-  for line in io.lines "/proc/self/limits" do
-    local soft = line:match "^Max open files%s+(%d+)"
-    if soft then return tonumber(soft) end
-  end
-end
-
-if open_files_limit() < needed then
-  io.stderr:write(
-    ("thousand: %d nodes need %d open files, the limit is %d (ulimit -Hn)\n"):format(count, needed, open_files_limit())
-  )
-  os.exit(1, true)
-end
+resources.need_files("thousand", ("a process of %d nodes"):format(count), needed)
+local resident_kib = resources.resident_kib
 
 local nodes, got = {}, 0
 collectgarbage()
