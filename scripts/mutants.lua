@@ -313,7 +313,8 @@ local function first_failure(test)
   local pattern = test:find "^core/" and "'^\\[  FAILED  \\] [a-z]'" or "'^(not ok|error)'"
   local line = line_of_log("grep -hE " .. pattern .. " build/mutants/log | head -1")
   if not line then -- a signal, or a limit of time
-    line = "no end, or a bad one, of " .. (line_of_log "sed -n 's/^\\[ RUN  *\\] //p' build/mutants/log | tail -1" or test)
+    local last = line_of_log "sed -n 's/^\\[ RUN  *\\] //p' build/mutants/log | tail -1"
+    line = "no end, or a bad one, of " .. (last or test)
   end
   return (line:gsub("^%[  FAILED  %] ", ""):gsub("^not ok +", ""):gsub("%s+", " "):sub(1, 100))
 end

@@ -39,15 +39,25 @@ end
 
 local before = core.counts()
 local hub = assert(chaski.node {
-  name = "hub", id = "hub", udp = false, limits = { edges_max = count + 1, pending_max = 65536 },
+  name = "hub",
+  id = "hub",
+  udp = false,
+  limits = { edges_max = count + 1, pending_max = 65536 },
 })
 
 local spokes = {}
 local started = chaski.now()
 for i = 1, children do
   local nodes = math.min(share, count - share * (i - 1))
-  spokes[i] = processes.start { uv.exepath(), (arg[0]:gsub("[^/]*$", "roles.lua")), "spokes", "count=" .. nodes,
-    "to=" .. hub.address, "ip=127.0.0." .. i + 1, "name=spoke" .. i .. "." }
+  spokes[i] = processes.start {
+    uv.exepath(),
+    (arg[0]:gsub("[^/]*$", "roles.lua")),
+    "spokes",
+    "count=" .. nodes,
+    "to=" .. hub.address,
+    "ip=127.0.0." .. i + 1,
+    "name=spoke" .. i .. ".",
+  }
 end
 for _, each in ipairs(spokes) do
   each:line "connected"
@@ -61,13 +71,22 @@ started = chaski.now()
 for _, each in ipairs(spokes) do
   each:go()
 end
-wait_for("not all edges came up", function() return hub.edge_count == count end, 300)
+wait_for("not all edges came up", function()
+  return hub.edge_count == count
+end, 300)
 local took = chaski.now() - started
 for _, each in ipairs(spokes) do
   each:line "connected"
 end
-print(("%d edges from %d processes in %.2f s (%.0f a second); load average %.2f"):format(count, children,
-  first_took + took, (count - few) / took, (uv.loadavg())))
+print(
+  ("%d edges from %d processes in %.2f s (%.0f a second); load average %.2f"):format(
+    count,
+    children,
+    first_took + took,
+    (count - few) / took,
+    (uv.loadavg())
+  )
+)
 
 chaski.sleep(1) -- their first pings
 local grown = resources.resident_kib_collected() - memory
@@ -76,7 +95,11 @@ print(("resident memory: %.0f MiB, %.2f KiB an idle edge"):format((memory + grow
 local latencies, failed = {}, 0
 local function ping(edge)
   local latency = edge:ping()
-  if latency then latencies[#latencies + 1] = latency else failed = failed + 1 end
+  if latency then
+    latencies[#latencies + 1] = latency
+  else
+    failed = failed + 1
+  end
 end
 started = chaski.now()
 do
@@ -88,8 +111,14 @@ do
     task:join()
   end
 end
-print(("one ping to each: %.2f s in all, %d answers, %d failed, median %.0f ms"):format(chaski.now() - started,
-  #latencies, failed, median(latencies) or 0))
+print(
+  ("one ping to each: %.2f s in all, %d answers, %d failed, median %.0f ms"):format(
+    chaski.now() - started,
+    #latencies,
+    failed,
+    median(latencies) or 0
+  )
+)
 
 started = chaski.now()
 hub:stop()

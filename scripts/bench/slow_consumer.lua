@@ -39,8 +39,14 @@ local function subscribe(port, name)
   local node = assert(chaski.node { name = name, paired = true, udp = false })
   local came, next_number, gaps, histogram, timed = 0, nil, 0, {}, 0
   local function tell()
-    print(("window came=%d gaps=%d p50=%f p99=%f"):format(came, gaps, quantile(histogram, timed, 0.5),
-      quantile(histogram, timed, 0.99)))
+    print(
+      ("window came=%d gaps=%d p50=%f p99=%f"):format(
+        came,
+        gaps,
+        quantile(histogram, timed, 0.5),
+        quantile(histogram, timed, 0.99)
+      )
+    )
     io.stdout:flush()
     histogram, timed = {}, 0
   end
@@ -68,8 +74,10 @@ if arg[1] == "subscriber" and arg[3] then return subscribe(arg[2], arg[3]) end
 
 local usage = "scripts/bench/slow_consumer.lua [--pairs N] [--window S] [--rate R] [--wake S] "
   .. "[--stop S] [--size BYTES]"
-local given = require("usage").named(usage,
-  { pairs = { 5, 1 }, window = { 3, 1 }, rate = { 0, 0 }, wake = { 5, 1 }, stop = { 20, 1 }, size = { 1024, 20 } })
+local given = require("usage").named(
+  usage,
+  { pairs = { 5, 1 }, window = { 3, 1 }, rate = { 0, 0 }, wake = { 5, 1 }, stop = { 20, 1 }, size = { 1024, 20 } }
+)
 
 local publisher = assert(chaski.node { name = "publisher", paired = true, overflow = "drop_new", udp = false })
 local children, sent, window = {}, 0, NO_WINDOW
@@ -77,20 +85,29 @@ local choked_at, closed_at, closed_as, not_taken = nil, nil, nil, 0
 local slow_name, behind = "subscriber" .. SUBSCRIBERS, 0 -- of the other nine, those above their high mark
 
 publisher:on("pause_writing", function(edge)
-  if edge.name == slow_name then choked_at = chaski.now() else behind = behind + 1 end
+  if edge.name == slow_name then
+    choked_at = chaski.now()
+  else
+    behind = behind + 1
+  end
 end)
 publisher:on("resume_writing", function(edge)
   if edge.name ~= slow_name then behind = behind - 1 end
 end)
 publisher:on("edge_closed", function(edge, reason, detail)
-  if edge.name == slow_name then closed_at, closed_as = chaski.now(), reason
-  elseif reason ~= "stopped" then io.stderr:write(("edge to %s ended: %s %s\n"):format(edge.name, reason, detail)) end
+  if edge.name == slow_name then
+    closed_at, closed_as = chaski.now(), reason
+  elseif reason ~= "stopped" then
+    io.stderr:write(("edge to %s ended: %s %s\n"):format(edge.name, reason, detail))
+  end
 end)
 publisher:on("undelivered", function(what)
   if what.edge.name ~= slow_name then not_taken = not_taken + 1 end
 end)
 
-local function resident_mib() return resources.resident_kib() / 1024 end
+local function resident_mib()
+  return resources.resident_kib() / 1024
+end
 
 local samples, unbalanced, most, most_of_window = 0, 0, 0, 0
 chaski.spawn(function()
@@ -132,7 +149,9 @@ local function wait_for(what, condition)
   end
 end
 
-local function all_read() return publisher.ledger.in_flight == 0 end
+local function all_read()
+  return publisher.ledger.in_flight == 0
+end
 
 --- What the subscribers say of the window that is over; nil for the one that does not answer.
 local function ask(and_slow)
@@ -177,9 +196,16 @@ local function measure(stopped)
   wait_for("the queues did not become empty", all_read)
   local told = ask(true)
   local p99, worst = mean_of(told, "p99")
-  print(columns:format(stopped and "stopped" or "free", ("%.0f/s"):format(rate),
-    ("%.1f ms"):format((mean_of(told, "p50"))), ("%.1f ms"):format(p99), ("%.1f ms"):format(worst),
-    ("%.0f MiB"):format(most_of_window)))
+  print(
+    columns:format(
+      stopped and "stopped" or "free",
+      ("%.0f/s"):format(rate),
+      ("%.1f ms"):format((mean_of(told, "p50"))),
+      ("%.1f ms"):format(p99),
+      ("%.1f ms"):format(worst),
+      ("%.0f MiB"):format(most_of_window)
+    )
+  )
   return p99, told
 end
 
@@ -189,7 +215,9 @@ end
 for _, child in ipairs(children) do
   child:line "ready"
 end
-wait_for("not all subscribers came", function() return publisher.edge_count == SUBSCRIBERS end)
+wait_for("not all subscribers came", function()
+  return publisher.edge_count == SUBSCRIBERS
+end)
 
 next_window()
 publish_for(1) -- memory that is kept for reuse, and warm caches
@@ -204,9 +232,12 @@ for i = 1, given.pairs do
   stopped[i] = measure(true)
   ratios[i] = stopped[i] / free[i]
 end
-print(("p99 to the others, medians of %d: %.1f ms while it runs, %.1f ms while it is stopped: ratio %.3f; "
-  .. "median of the ratios of neighbours %.3f"):format(given.pairs, median(free), median(stopped),
-  median(stopped) / median(free), median(ratios)))
+print(
+  (
+    "p99 to the others, medians of %d: %.1f ms while it runs, %.1f ms while it is stopped: ratio %.3f; "
+    .. "median of the ratios of neighbours %.3f"
+  ):format(given.pairs, median(free), median(stopped), median(stopped) / median(free), median(ratios))
+)
 
 local slow = children[SUBSCRIBERS]
 local _, earlier = measure(false)
@@ -219,9 +250,16 @@ uv.kill(slow.pid, "sigcont")
 wait_for("the one did not catch up", all_read)
 local later = ask(true)[SUBSCRIBERS]
 local caught_up = later.gaps == earlier[SUBSCRIBERS].gaps
-print(("stopped for %d s at %.0f/s: %d messages, high mark %s; it got %d, %d gaps"):format(given.wake, fits,
-  sent - from, choked_at and "passed" or "not passed", later.came - earlier[SUBSCRIBERS].came,
-  later.gaps - earlier[SUBSCRIBERS].gaps))
+print(
+  ("stopped for %d s at %.0f/s: %d messages, high mark %s; it got %d, %d gaps"):format(
+    given.wake,
+    fits,
+    sent - from,
+    choked_at and "passed" or "not passed",
+    later.came - earlier[SUBSCRIBERS].came,
+    later.gaps - earlier[SUBSCRIBERS].gaps
+  )
+)
 
 choked_at = nil
 uv.kill(slow.pid, "sigstop")
@@ -230,9 +268,14 @@ local rate = publish_for(given.stop)
 wait_for("the queues did not become empty", function()
   return closed_at or all_read() or given.stop < publisher.limits.queue_stall.value
 end)
-print(("stopped for %d s at full rate (%.0f/s): %s"):format(given.stop, rate, closed_at
-  and ("closed (%s) %.2f s after its queue passed the high mark"):format(closed_as, closed_at - choked_at)
-  or "not closed"))
+print(
+  ("stopped for %d s at full rate (%.0f/s): %s"):format(
+    given.stop,
+    rate,
+    closed_at and ("closed (%s) %.2f s after its queue passed the high mark"):format(closed_as, closed_at - choked_at)
+      or "not closed"
+  )
+)
 uv.kill(slow.pid, "sigcont")
 wait_for("the queues did not become empty", all_read)
 
@@ -240,11 +283,21 @@ local wrong, told = 0, ask(false)
 for i = 1, SUBSCRIBERS - 1 do
   if told[i].gaps > 0 or told[i].came ~= sent then wrong = wrong + 1 end
 end
-print(("memory: %.0f MiB before, %.0f MiB at most, of which one queue is %.0f MiB at most; now %.0f MiB"):format(before,
-  most, publisher.limits.queue_hard.value / 2 ^ 20, resident_mib()))
+print(
+  ("memory: %.0f MiB before, %.0f MiB at most, of which one queue is %.0f MiB at most; now %.0f MiB"):format(
+    before,
+    most,
+    publisher.limits.queue_hard.value / 2 ^ 20,
+    resident_mib()
+  )
+)
 print(("ledger: %d samples, %d did not balance"):format(samples, unbalanced))
-print(("%d published; %d of the other nine miss something; %d times one of them was refused something; load average "
-  .. "%.2f"):format(sent, wrong, not_taken, (uv.loadavg())))
+print(
+  (
+    "%d published; %d of the other nine miss something; %d times one of them was refused something; load average "
+    .. "%.2f"
+  ):format(sent, wrong, not_taken, (uv.loadavg()))
+)
 local should_close = given.stop > publisher.limits.queue_stall.value + 2
 local ok = wrong == 0 and unbalanced == 0 and caught_up and (not should_close or closed_as == "slow_consumer")
 processes.stop_all()

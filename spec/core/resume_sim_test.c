@@ -432,6 +432,17 @@ static void fault(void) {
 }
 
 /* --- what holds at every moment --------------------------------------------------------------------------------- */
+/* The other end of this session, if it still has it: acknowledged <= received <= sent. */
+static void check_other_end(const struct peer *p, const chaski_edge *edge, const chaski_session_info *s) {
+  const struct peer *other = at(neighbour(edge));
+  for (size_t e = 0; other->node && e < chaski_node_edge_count(other->node); e++) {
+    const chaski_edge *back = chaski_node_edge_at(other->node, e);
+    chaski_session_info t;
+    if (at(neighbour(back)) == p && chaski_edge_session(back, &t) && t.id == s->id)
+      CHECK(s->acknowledged <= t.received && t.received <= s->sent);
+  }
+}
+
 static void check_node(const struct peer *p) {
   const chaski_counters *c = chaski_node_counters(p->node);
   CHECK(c->queued == c->acknowledged + c->written + c->lost + c->queue_dropped + chaski_node_in_flight(p->node));
@@ -441,6 +452,7 @@ static void check_node(const struct peer *p) {
     if (!chaski_edge_session(edge, &s)) continue;
     const chaski_limits *l = chaski_node_limits(p->node);
     CHECK(s.sent - s.acknowledged == s.kept_frames);
+    check_other_end(p, edge, &s);
     uint64_t own = 2 + s.resumes; /* what we say ourselves, at each resume too */
     CHECK(s.kept_frames <= l->resume_frames + own && s.kept_bytes <= l->queue_hard + 1024);
     for (size_t other = 0; other < e; other++)

@@ -2,6 +2,8 @@
  * ledger balances at every moment. SPDX-License-Identifier: MIT */
 #include "node_rig.h"
 
+#include "../../src/core/internal.h"
+
 #define BURST 50
 
 static size_t suspensions, resumptions;
@@ -49,10 +51,13 @@ static struct peer *node_with(const char *name, uint64_t timeout) {
   return node_of(name, timeout, 15 * SECOND);
 }
 
-static void check_ledger(const struct peer *p) {
+static uint64_t accounted_for(const struct peer *p) {
   const chaski_counters *c = chaski_node_counters(p->node);
-  assert_int_equal(c->queued,
-                   c->acknowledged + c->written + c->lost + c->queue_dropped + chaski_node_in_flight(p->node));
+  return c->acknowledged + c->written + c->lost + c->queue_dropped + chaski_node_in_flight(p->node);
+}
+
+static void check_ledger(const struct peer *p) {
+  assert_int_equal(chaski_node_counters(p->node)->queued, accounted_for(p));
 }
 
 static void cut_one(void *arg, chaski_stream *stream) {
@@ -337,6 +342,23 @@ static void a_count_that_does_not_agree_ends_the_session(void **state) {
   assert_string_equal(b->detail, "ack: the counts do not agree");
 }
 
+/* That the ledger balances says something: one frame that goes without a word shows, from that moment on. */
+static void one_frame_that_is_dropped_unbalances_the_ledger(void **state) {
+  (void)state;
+  struct peer *a, *b;
+  pair(&a, &b, 30 * SECOND);
+  chaski_sim_stall(rig->sim, b->ip, true);
+  for (uint8_t i = 0; i < 10; i++) rig_publish(a, "t", i);
+  rig_pass(SECOND);
+  check_ledger(a);
+  chaski__link *link = a->edge->link;
+  chaski__outbox_drop_frames(&link->session->kept, &link->loop->arena, 1);
+  assert_int_equal(chaski_node_counters(a->node)->queued, accounted_for(a) + 1);
+  chaski_edge_close(a->edge, CHASKI_ECLOSED, false);
+  rig_pass(SECOND);
+  assert_int_equal(chaski_node_counters(a->node)->queued, accounted_for(a) + 1);
+}
+
 /* Not even of what never waits. */
 static void nothing_is_kept_beyond_the_bounds(void **state) {
   (void)state;
@@ -535,6 +557,7 @@ int main(void) {
       TEST(a_suspended_edge_keeps_no_more_than_its_bounds),
       TEST(a_fault_ends_the_session_for_good),
       TEST(a_count_that_does_not_agree_ends_the_session),
+      TEST(one_frame_that_is_dropped_unbalances_the_ledger),
       TEST(nothing_is_kept_beyond_the_bounds),
       TEST(what_the_other_side_had_sent_before_a_goodbye_is_acknowledged_too),
       TEST(who_stops_without_reading_leaves_it_in_doubt),

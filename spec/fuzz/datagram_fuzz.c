@@ -1,4 +1,5 @@
-/* datagram_fuzz.c: any bytes as a datagram: read alone, and sent to a node, which must stay and count it.
+/* datagram_fuzz.c: any bytes as a datagram: read alone, and sent to a node, which must stay and count it; then as the
+ * data of a datagram of the node's own, and again and again, until the node takes no more from that source.
  * SPDX-License-Identifier: MIT */
 #include "../core/node_rig.h"
 
@@ -51,6 +52,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   rig_pass(SECOND);
   bool fits = len > 0 && len <= CHASKI_DATAGRAM_MAX;
   FUZZ_CHECK(came == (r == CHASKI_OK && fits));
+  chaski_slice command = chaski_slice_of(bytes, len < 40 ? len : 40);
+  int sent = chaski_node_send_datagram(p->node, command, chaski_slice_of(bytes, len), "10.0.0.2", 9);
+  FUZZ_CHECK(sent == CHASKI_OK || sent == CHASKI_EINVAL || sent == CHASKI_ETOOBIG);
+  for (int i = 0; i < 30; i++) t->udp_send(udp, p->ip, chaski_node_port(p->node), bytes, len);
+  rig_pass(SECOND);
+  FUZZ_CHECK(came <= 32 && (!came || chaski_node_limit_hits(p->node)->datagram_rate > 0));
   t->udp_close(udp);
   FUZZ_CHECK(rig_teardown(&state) == 0);
   return 0;

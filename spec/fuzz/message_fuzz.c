@@ -36,6 +36,33 @@ static void check_replaced(chaski_slice frame, const chaski_message *m) {
   free(copy);
 }
 
+/* Written by ourselves, directly and by a template, it is the same, and is read as what was written. */
+static void check_written(const chaski_message *m) {
+  chaski_envelope e = {.command = m->command, .topic = m->topic, .ttl = m->ttl, .origin = m->origin, .seq = m->seq};
+  chaski_message_template t = {0};
+  chaski_message again;
+  const char *why;
+  e.sec = (int64_t)m->frame.len;
+  e.nsec = (uint32_t)m->seq % 1000000000U;
+  if (!m->command.len || m->command.len > CHASKI_COMMAND_MAX || !m->topic.len || m->topic.len > 250) return;
+  size_t len = chaski_message_size(&e, m->data.len), head;
+  uint8_t *direct = malloc(len), *by_template = malloc(len);
+  FUZZ_CHECK(direct && by_template);
+  head = chaski_message_write_head(direct, &e, m->data.len);
+  FUZZ_CHECK(head + m->data.len == len);
+  if (m->data.len) memcpy(direct + head, m->data.ptr, m->data.len);
+  int r = chaski_message_read_bytes(chaski_slice_of(direct, len), &again, &why);
+  FUZZ_CHECK(r == CHASKI_OK || !m->data.len);
+  if (r == CHASKI_OK) FUZZ_CHECK(again.ttl == m->ttl && chaski_slice_equal(again.data, m->data));
+  if (chaski_message_template_make(&t, &e)) {
+    FUZZ_CHECK(chaski_message_template_fits(&t, &e));
+    FUZZ_CHECK(chaski_message_template_write(by_template, &t, &e, m->data.len) == head);
+    FUZZ_CHECK(memcmp(direct, by_template, head) == 0);
+  }
+  free(direct);
+  free(by_template);
+}
+
 /* Walk over data by the schema of the protocol's own commands. */
 static void read_fields(chaski_slice data) {
   const char *key;
@@ -59,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   if (r == CHASKI_OK) {
     check_message(frame, &m);
     check_replaced(frame, &m);
+    check_written(&m);
     read_fields(m.data);
   }
   read_fields(frame);

@@ -58,23 +58,29 @@ local function run(seconds, stop)
 end
 
 describe("a subscriber that is stopped", function()
-  it("costs the other nine no message and no time, and its edge after 10 s", helper.async(function()
-    local free, nobody = run(14, 0)
-    local stopped, last = run(14, 13)
-    assert.equal(14000, nobody.got)
-    assert.is_nil(nobody.full_at)
-    assert.is_true(free == stopped, "the others got the same at the same times")
-    assert.equal("slow_consumer", last.reason)
-    local after = last.closed_at - last.full_at
-    assert.is_true(after >= 10 and after <= 12, "closed after " .. after .. " s")
-    assert.is_false(last.unbalanced or nobody.unbalanced or false)
-  end, 60))
+  it(
+    "costs the other nine no message and no time, and its edge after 10 s",
+    helper.async(function()
+      local free, nobody = run(14, 0)
+      local stopped, last = run(14, 13)
+      assert.equal(14000, nobody.got)
+      assert.is_nil(nobody.full_at)
+      assert.is_true(free == stopped, "the others got the same at the same times")
+      assert.equal("slow_consumer", last.reason)
+      local after = last.closed_at - last.full_at
+      assert.is_true(after >= 10 and after <= 12, "closed after " .. after .. " s")
+      assert.is_false(last.unbalanced or nobody.unbalanced or false)
+    end, 60)
+  )
 
-  it("gets everything when it goes on before its queue is full", helper.async(function()
-    local _, last = run(3, 1)
-    assert.is_number(last.full_at)
-    assert.is_nil(last.reason)
-    assert.same({ 3000, 0 }, { last.got, last.gaps })
-    assert.is_false(last.unbalanced or false)
-  end, 60))
+  it(
+    "gets everything when it goes on before its queue is full",
+    helper.async(function()
+      local _, last = run(3, 1)
+      assert.is_number(last.full_at)
+      assert.is_nil(last.reason)
+      assert.same({ 3000, 0 }, { last.got, last.gaps })
+      assert.is_false(last.unbalanced or false)
+    end, 60)
+  )
 end)
