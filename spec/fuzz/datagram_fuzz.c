@@ -13,6 +13,14 @@ static void on_datagram(void *user, const char *host, uint16_t port, const chask
   came++;
 }
 
+static size_t told;
+
+static void on_udp(void *user, bool open, int status) {
+  (void)user;
+  FUZZ_CHECK(open && status == CHASKI_OK);
+  told++;
+}
+
 static void nothing(void *user, const char *host, uint16_t port, const uint8_t *bytes, size_t len) {
   (void)user, (void)host, (void)port, (void)bytes, (void)len;
 }
@@ -39,6 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   chaski_node_options o;
   chaski_node_events events = rig_events;
   events.datagram = on_datagram;
+  events.udp = on_udp;
+  told = 0;
   chaski_node_options_init(&o);
   struct peer *p = &rig->peers[rig->count++];
   snprintf(p->ip, sizeof p->ip, "10.0.0.1");
@@ -52,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   rig_pass(SECOND);
   bool fits = len > 0 && len <= CHASKI_DATAGRAM_MAX;
   FUZZ_CHECK(came == (r == CHASKI_OK && fits));
+  FUZZ_CHECK(told == 1);
   chaski_slice command = chaski_slice_of(bytes, len < 40 ? len : 40);
   int sent = chaski_node_send_datagram(p->node, command, chaski_slice_of(bytes, len), "10.0.0.2", 9);
   FUZZ_CHECK(sent == CHASKI_OK || sent == CHASKI_EINVAL || sent == CHASKI_ETOOBIG);

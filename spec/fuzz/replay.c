@@ -1,6 +1,6 @@
 /* replay.c: stands in for libFuzzer: runs the files and folders it is given through the target, then variations of them
  * (a byte changed, bytes cut out, doubled, spliced from another file), the same ones in every run.
- * FUZZ_VARIATIONS: how many of each file. SPDX-License-Identifier: MIT */
+ * FUZZ_VARIATIONS: how many in all. SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -40,7 +40,10 @@ static void read_file(const char *path) {
     perror(path);
     exit(2);
   }
-  if (count == FILES_MAX) exit(2);
+  if (count == FILES_MAX) {
+    fprintf(stderr, "more than %d files\n", FILES_MAX);
+    exit(2);
+  }
   struct file *to = &files[count++];
   to->bytes = malloc(BYTES_MAX);
   FUZZ_CHECK(to->bytes);
@@ -95,7 +98,7 @@ static size_t vary(uint8_t *to, size_t len) {
 int main(int argc, char **argv) {
   static uint8_t work[BYTES_MAX];
   const char *text = getenv("FUZZ_VARIATIONS");
-  size_t variations = text ? strtoul(text, NULL, 10) : 500;
+  size_t variations = text ? strtoul(text, NULL, 10) : 5000;
   struct stat info;
   for (int i = 1; i < argc; i++) {
     if (stat(argv[i], &info) == 0 && S_ISDIR(info.st_mode))
@@ -104,7 +107,7 @@ int main(int argc, char **argv) {
       read_file(argv[i]);
   }
   for (size_t i = 0; i < count; i++) run(files[i].bytes, files[i].len);
-  for (size_t i = 0; i < count * variations; i++) {
+  for (size_t i = 0; count && i < variations; i++) {
     const struct file *f = &files[i % count];
     size_t len = f->len;
     memcpy(work, f->bytes, len);
