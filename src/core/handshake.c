@@ -186,7 +186,10 @@ static bool wins(const chaski_edge *edge, const chaski_edge *other) {
 static void lose(chaski__link *link, chaski_edge *winner) {
   chaski_edge *edge = link->edge;
   chaski__dials_move(edge, winner);
-  drop_link(link, CHASKI_EDUPLICATE);
+  if (link->terms.resume && link->sent_back)
+    chaski__link_close(link); /* the peer may have resumed on it: what comes is the session's, and comes again there */
+  else
+    drop_link(link, CHASKI_EDUPLICATE);
   chaski__edge_end_later(edge, CHASKI_EDUPLICATE, "");
   chaski_edge_hold(winner);
   link->edge = winner;
