@@ -190,10 +190,18 @@ local mutants = {
   {
     "order of resending",
     "src/core/session.c",
-    "return chaski__outbox_copy(&link->out, &s->kept) ? CHASKI_OK : CHASKI_ENOMEM;",
-    "return CHASKI_OK;",
+    "if (!chaski__outbox_copy(&link->out, &s->kept)) return CHASKI_ENOMEM;",
+    "",
     core "resume_sim",
   },
+  {
+    "name of a session that begins anew",
+    "src/core/session.c",
+    "t->renamed = !t->resume;",
+    "t->renamed = false;",
+    core "session",
+  },
+  { "pings are no progress", "src/core/link.c", "if (link->backlog) link->progress", "link->progress", core "queue" },
   {
     "the last acknowledgement",
     "src/core/link.c",
