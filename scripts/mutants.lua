@@ -201,6 +201,13 @@ local mutants = {
     "t->renamed = false;",
     core "session",
   },
+  {
+    "who was to resume is not read on",
+    "src/core/handshake.c",
+    "if (link->terms.resume && link->sent_back)",
+    "if (link->terms.resume && !link->sent_back)",
+    core "session",
+  },
   { "pings are no progress", "src/core/link.c", "if (link->backlog) link->progress", "link->progress", core "queue" },
   {
     "the last acknowledgement",

@@ -1,6 +1,6 @@
 /* session_test.c: edges that outlive their connections: nothing is lost, nothing comes twice, order is kept, and the
  * ledger balances at every moment. SPDX-License-Identifier: MIT */
-#include "node_rig.h"
+#include "raw_rig.h"
 
 #include "../../src/core/internal.h"
 
@@ -26,7 +26,7 @@ static void on_resumed(void *user, chaski_edge *edge, uint64_t lost) {
 static int setup(void **state) {
   suspensions = resumptions = 0;
   reported_lost = 0;
-  return rig_setup(state);
+  return raw_setup(state);
 }
 
 static struct peer *node_of(const char *name, uint64_t timeout, uint64_t lease) {
@@ -270,6 +270,58 @@ static void a_restarted_peer_ends_the_suspended_edge_at_once(void **state) {
   assert_int_equal(a->lives, 2);
   assert_int_equal(a->undelivered, 1);
   check_ledger(a);
+}
+
+/* Of a peer with a session of this name, which it wants to resume or to begin. */
+static void raw_offer(struct raw *r, uint8_t name, bool resume) {
+  static const char *const terms[] = {"rx", "frames", "bytes", "ttl"};
+  uint8_t sid[16] = {name};
+  chaski__buf b = {0};
+  chaski__mp_put_map(&b, 5);
+  raw_put_text(&b, "handshake_id", raw_uuid());
+  chaski__mp_put_key(&b, "response");
+  chaski__mp_put_bool(&b, true);
+  raw_put_text(&b, "id", "peer");
+  chaski__mp_put_key(&b, "start");
+  chaski__mp_put_uint(&b, 1);
+  chaski__mp_put_key(&b, "rs");
+  chaski__mp_put_map(&b, 7);
+  for (size_t i = 0; i < 4; i++) {
+    chaski__mp_put_key(&b, terms[i]);
+    chaski__mp_put_uint(&b, i ? 100000 : 0);
+  }
+  chaski__mp_put_key(&b, "v");
+  chaski__mp_put_uint(&b, 1);
+  chaski__mp_put_key(&b, "sid");
+  chaski__mp_put_bin(&b, chaski_slice_of(sid, sizeof sid));
+  chaski__mp_put_key(&b, "resume");
+  chaski__mp_put_bool(&b, resume);
+  raw_command(r, "handshake", &b);
+  rig_pass(100 * MS);
+}
+
+/* The peer may have resumed on it, so what comes is the session's, and would come twice. */
+static void a_connection_that_was_to_resume_and_is_one_too_many_is_not_read_on(void **state) {
+  (void)state;
+  struct peer *a = node_with("a", 30 * SECOND);
+  rig_subscribe(a, "t");
+  struct raw *first = raw_dial("10.1.0.1", a), *second = raw_dial("10.1.0.1", a), *third = raw_dial("10.1.0.1", a);
+  raw_offer(first, 7, false);
+  raw_back(first, first->handshake_id);
+  rig_pass(100 * MS);
+  assert_int_equal(a->lives, 1);
+  chaski_sim_cut(rig->sim, first->stream);
+  rig_pass(100 * MS);
+  assert_int_equal(suspensions, 1);
+  raw_offer(second, 7, true);
+  assert_int_equal(second->got[RAW_BACK], 1);
+  chaski_edge_close(a->edge, CHASKI_ECLOSED, false);
+  raw_offer(third, 8, false);
+  raw_back(second, second->handshake_id);
+  raw_message(second, "t", raw_uuid(), 64, 1);
+  rig_pass(SECOND);
+  assert_int_equal(a->messages, 0);
+  assert_true(second->ended);
 }
 
 static void a_goodbye_in_order_leaves_nothing_in_doubt(void **state) {
@@ -540,7 +592,7 @@ static void nothing_is_lost_or_doubled_wherever_the_connection_is_cut(void **sta
   }
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, raw_teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -553,6 +605,7 @@ int main(void) {
       TEST(a_session_the_peer_has_forgotten_is_reported_and_the_edge_goes_on),
       TEST(a_session_that_begins_anew_has_another_id),
       TEST(a_restarted_peer_ends_the_suspended_edge_at_once),
+      TEST(a_connection_that_was_to_resume_and_is_one_too_many_is_not_read_on),
       TEST(a_goodbye_in_order_leaves_nothing_in_doubt),
       TEST(a_suspended_edge_keeps_no_more_than_its_bounds),
       TEST(a_fault_ends_the_session_for_good),
