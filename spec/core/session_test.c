@@ -305,7 +305,8 @@ static void a_connection_that_was_to_resume_and_is_one_too_many_is_not_read_on(v
   (void)state;
   struct peer *a = node_with("a", 30 * SECOND);
   rig_subscribe(a, "t");
-  struct raw *first = raw_dial("10.1.0.1", a), *second = raw_dial("10.1.0.1", a), *third = raw_dial("10.1.0.1", a);
+  struct raw *first = raw_dial("10.1.0.1", a), *second = raw_dial("10.1.0.2", a), *third = raw_dial("10.1.0.3", a);
+  chaski_sim_link slow = {.delay_ns = 500 * MS};
   raw_offer(first, 7, false);
   raw_back(first, first->handshake_id);
   rig_pass(100 * MS);
@@ -316,9 +317,13 @@ static void a_connection_that_was_to_resume_and_is_one_too_many_is_not_read_on(v
   raw_offer(second, 7, true);
   assert_int_equal(second->got[RAW_BACK], 1);
   chaski_edge_close(a->edge, CHASKI_ECLOSED, false);
-  raw_offer(third, 8, false);
+  chaski_sim_set_link(rig->sim, second->ip, a->ip, &slow);
   raw_back(second, second->handshake_id);
   raw_message(second, "t", raw_uuid(), 64, 1);
+  raw_offer(third, 8, false);
+  raw_back(third, third->handshake_id);
+  rig_pass(100 * MS);
+  assert_int_equal(a->lives, 2);
   rig_pass(SECOND);
   assert_int_equal(a->messages, 0);
   assert_true(second->ended);
