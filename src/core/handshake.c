@@ -124,7 +124,7 @@ void chaski__put_identity(chaski_node *node, chaski__link *link, chaski__buf *b,
 
 static int send_back(chaski__link *link, chaski_slice handshake_id, const chaski_edge *old) {
   chaski__buf b = {0};
-  bool session = !link->dialled && link->terms.agreed;
+  bool session = !link->dialled && link->terms->agreed;
   chaski__mp_put_map(&b, (uint32_t)(5 + F_COMMON + session));
   if (session) chaski__session_answer(link, old, &b);
   chaski__put_identity(link->node, link, &b, true);
@@ -186,7 +186,7 @@ static bool wins(const chaski_edge *edge, const chaski_edge *other) {
 static void lose(chaski__link *link, chaski_edge *winner) {
   chaski_edge *edge = link->edge;
   chaski__dials_move(edge, winner);
-  if (link->terms.resume && link->sent_back)
+  if (link->terms->resume && link->sent_back)
     chaski__link_close(link); /* the peer may have resumed on it: what comes is the session's, and comes again there */
   else
     drop_link(link, CHASKI_EDUPLICATE);
@@ -249,7 +249,7 @@ static int adopt(chaski_edge *edge, chaski__link *link) {
   chaski__edge_end_later(passing, CHASKI_EDUPLICATE, "");
   chaski_edge_release(passing);
   move_pauses(old, link);
-  int r = link->terms.resume ? chaski__session_resume(link, old) : chaski__session_start(link);
+  int r = link->terms->resume ? chaski__session_resume(link, old) : chaski__session_start(link);
   if (r == CHASKI_OK && old->state == LINK_PARKED && !old->session) r = chaski__session_move(old, link);
   if (old->state == LINK_PARKED)
     chaski__link_close(old);
@@ -280,7 +280,7 @@ static void maybe_live(chaski__link *link) {
   if (!link->sent_back || !link->got_back || link->state != LINK_NEW) return;
   chaski_edge *edge = link->edge, *other = live_edge(edge);
   if (!other) other = other_edge(edge);
-  if (link->terms.resume && !(other && chaski__session_may_resume(other, link))) {
+  if (link->terms->resume && !(other && chaski__session_may_resume(other, link))) {
     chaski__link_fail(link, CHASKI_ELOST, "the session to resume is gone");
     return;
   }
@@ -379,8 +379,8 @@ static chaski__link *own_attempt(const chaski__link *link) {
   chaski_edge *e;
   DL_FOREACH(link->node->edges, e) {
     const chaski__link *l = e->link;
-    if (e->state == EDGE_PENDING && l && l != link && l->terms.offered &&
-        memcmp(l->terms.sid, link->terms.sid, sizeof l->terms.sid) == 0)
+    if (e->state == EDGE_PENDING && l && l != link && l->terms->offered &&
+        memcmp(l->terms->sid, link->terms->sid, sizeof l->terms->sid) == 0)
       return e->link;
   }
   return NULL;
@@ -426,7 +426,7 @@ static bool take_session(chaski__link *link, const chaski__mp_field *rs) {
   if (!rs->present || link->dialled || !link->edge->id) return true;
   chaski_edge *old = live_edge(link->edge);
   chaski__session_asked(link, rs->value.raw, old);
-  chaski__link *ours = link->terms.resume ? own_attempt(link) : NULL;
+  chaski__link *ours = link->terms->resume ? own_attempt(link) : NULL;
   if (!ours) return true;
   bool stays = strcmp(link->node->id, link->edge->id) < 0;
   if (stays)
@@ -451,7 +451,7 @@ static void receive_new(chaski__link *link, const chaski__mp_field *f, chaski_sl
     refused(link, bye);
   } else if (link->sent_back) {
     link->node->counters.ignored++;
-  } else if (link->terms.offered && resumed_meanwhile(link)) {
+  } else if (link->terms->offered && resumed_meanwhile(link)) {
     lose(link, live_edge(link->edge));
   } else if (take_session(link, rs) && (!link->edge->id || settle(link))) {
     int r = response ? send_handshake(link, false, NULL) : CHASKI_OK;

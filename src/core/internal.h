@@ -100,7 +100,7 @@ struct chaski__link {
   chaski_frame_decoder decoder;
   chaski__outbox out;
   chaski__session *session; /* NULL: none was agreed on, or another link has it now */
-  chaski__terms terms;
+  chaski__terms *terms;     /* until it is live; then NULL, as in a place without a stream */
   chaski_timer tick;
   uint64_t heard;         /* ns: the last byte from the peer */
   uint64_t progress;      /* ns: the last byte of the backlog taken, or frame acknowledged */
@@ -268,6 +268,7 @@ void chaski__link_close(chaski__link *link); /* the stream only; the edge hears 
 /* Goodbye: the frame was queued by the caller. Send, shut down, read to the end or the deadline, close. */
 void chaski__link_leave(chaski__link *link, enum chaski__link_state state);
 void chaski__link_set_live(chaski__link *link);
+void chaski__link_settled(chaski__link *link); /* nothing is negotiated any more */
 void chaski__link_arm(chaski__link *link);     /* set tick to the nearest deadline */
 void chaski__link_forgive(chaski__link *link); /* the peer's silence until now was not its fault */
 

@@ -13,9 +13,15 @@ static void tick(chaski_timer *t);
 
 chaski__link *chaski__link_new(chaski_edge *edge, bool dialled) {
   chaski__link *link = chaski__calloc(1, sizeof *link);
-  if (!link) return NULL;
+  chaski__terms *terms = chaski__calloc(1, sizeof *terms);
+  if (!link || !terms) {
+    chaski__free(link);
+    chaski__free(terms);
+    return NULL;
+  }
   chaski_node *node = edge->node;
   *link = (chaski__link){.loop = node->loop, .node = node, .edge = edge, .dialled = dialled, .heard = node->loop->now};
+  link->terms = terms;
   link->transport = node->transport;
   link->state = dialled ? LINK_DIALLING : LINK_NEW;
   chaski_frame_decoder_init(&link->decoder, (uint32_t)node->limits.topic_max, (uint32_t)node->limits.preauth_max);
@@ -27,6 +33,11 @@ chaski__link *chaski__link_new(chaski_edge *edge, bool dialled) {
   return link;
 }
 
+void chaski__link_settled(chaski__link *link) {
+  chaski__free(link->terms);
+  link->terms = NULL;
+}
+
 void chaski__link_free(chaski__link *link) {
   chaski_edge *edge = link->edge;
   chaski_node *node = link->node;
@@ -35,6 +46,7 @@ void chaski__link_free(chaski__link *link) {
   chaski_frame_decoder_free(&link->decoder);
   chaski__outbox_free(&link->out, &link->loop->arena);
   chaski__free(link->topic);
+  chaski__free(link->terms);
   if (edge->link == link) edge->link = NULL;
   link->loop->closing -= link->closing;
   chaski__free(link);
@@ -336,6 +348,7 @@ static void tick(chaski_timer *t) {
 void chaski__link_set_live(chaski__link *link) {
   const chaski_node *node = link->node;
   link->state = LINK_LIVE;
+  chaski__link_settled(link);
   link->decoder.data_max = (uint32_t)node->limits.data_max;
   link->progress = link->loop->now;
   if (node->keep_alive && !link->dialled)

@@ -145,13 +145,13 @@ static void give(chaski__session *s, chaski__link *to) {
 }
 
 int chaski__session_start(chaski__link *link) {
-  if (!link->terms.agreed) return CHASKI_OK;
+  if (!link->terms->agreed) return CHASKI_OK;
   chaski__session *s = chaski__calloc(1, sizeof *s);
   if (!s) return CHASKI_ENOMEM;
-  memcpy(s->sid, link->terms.sid, sizeof s->sid);
-  s->frames_max = link->terms.frames;
-  s->bytes_max = link->terms.bytes;
-  s->ttl = link->terms.ttl;
+  memcpy(s->sid, link->terms->sid, sizeof s->sid);
+  s->frames_max = link->terms->frames;
+  s->bytes_max = link->terms->bytes;
+  s->ttl = link->terms->ttl;
   s->link = link;
   chaski__outbox_init(&s->kept);
   chaski_timer_init(&s->ack_timer, on_ack_timer);
@@ -171,6 +171,7 @@ static chaski__link *take_place(chaski__link *link) {
   chaski__link *place = chaski__link_new(link->edge, link->dialled);
   if (!place) return NULL;
   place->state = LINK_PARKED;
+  chaski__link_settled(place);
   place->pauses = link->pauses;
   link->pauses = 0;
   return place;
@@ -215,7 +216,7 @@ bool chaski__session_park(chaski__link *link, int reason) {
 int chaski__session_resume(chaski__link *link, chaski__link *from) {
   chaski__session *s = from->session;
   give(s, link);
-  confirm(s, link->terms.rx);
+  confirm(s, link->terms->rx);
   s->told = s->rx; /* our handshake said so */
   s->rx_bytes = 0;
   s->resumes++;
@@ -262,27 +263,27 @@ void chaski__session_offer(chaski__link *link, chaski__buf *b) {
   const chaski_limits *l = &link->node->limits;
   const chaski_edge *old = suspended_at(link->node, link->edge->dial_host, link->edge->dial_port);
   const chaski__session *s = old ? old->link->session : NULL;
-  link->terms.offered = s != NULL;
-  link->terms.told = s ? s->rx : 0;
+  link->terms->offered = s != NULL;
+  link->terms->told = s ? s->rx : 0;
   if (s)
-    memcpy(link->terms.sid, s->sid, sizeof s->sid);
+    memcpy(link->terms->sid, s->sid, sizeof s->sid);
   else
-    link->loop->env.random(link->loop->env.ctx, link->terms.sid, sizeof link->terms.sid);
+    link->loop->env.random(link->loop->env.ctx, link->terms->sid, sizeof link->terms->sid);
   chaski__mp_put_key(b, "rs");
   chaski__mp_put_map(b, 7);
   chaski__mp_put_key(b, "v");
   chaski__mp_put_uint(b, VERSION);
   chaski__mp_put_key(b, "sid");
-  chaski__mp_put_bin(b, chaski_slice_of(link->terms.sid, sizeof link->terms.sid));
+  chaski__mp_put_bin(b, chaski_slice_of(link->terms->sid, sizeof link->terms->sid));
   chaski__mp_put_key(b, "resume");
   chaski__mp_put_bool(b, s != NULL);
-  put_terms(b, link->terms.told, l->resume_frames, bytes_of(l), l->resume_timeout);
+  put_terms(b, link->terms->told, l->resume_frames, bytes_of(l), l->resume_timeout);
 }
 
 /* Take the smaller of both sides' terms. */
 static void agree(chaski__link *link, const chaski__mp_field *f) {
   const chaski_limits *l = &link->node->limits;
-  chaski__terms *t = &link->terms;
+  chaski__terms *t = link->terms;
   t->agreed = true;
   t->rx = f[F_RX].value.u;
   t->frames = least(l->resume_frames, f[F_FRAMES].value.u);
@@ -309,13 +310,13 @@ static bool read_terms(chaski_slice raw, chaski__mp_field f[F_ALL]) {
 bool chaski__session_may_resume(chaski_edge *edge, const chaski__link *link) {
   if (!chaski__session_same(edge, link)) return false;
   const chaski__session *s = edge->link->session;
-  if (s->rx != link->terms.told || link->terms.rx < s->acked || link->terms.rx > s->tx) return false;
+  if (s->rx != link->terms->told || link->terms->rx < s->acked || link->terms->rx > s->tx) return false;
   return edge->link->state == LINK_PARKED || chaski__session_park(edge->link, CHASKI_ELOST);
 }
 
 bool chaski__session_same(const chaski_edge *edge, const chaski__link *link) {
   if (edge->state != EDGE_LIVE || edge->start != link->edge->start || !edge->link->session) return false;
-  return memcmp(edge->link->session->sid, link->terms.sid, sizeof link->terms.sid) == 0;
+  return memcmp(edge->link->session->sid, link->terms->sid, sizeof link->terms->sid) == 0;
 }
 
 /* A resume closes the old connection, if that still seems alive, silently, so that what it has received is final. */
@@ -329,7 +330,7 @@ static bool may_go_on(chaski_edge *old, const chaski__link *link) {
  * connections of the old one under way still. */
 void chaski__session_asked(chaski__link *link, chaski_slice raw, chaski_edge *old) {
   chaski__mp_field f[F_ALL];
-  chaski__terms *t = &link->terms;
+  chaski__terms *t = link->terms;
   if (!wants_sessions(link->node) || !read_terms(raw, f)) return;
   if (!f[F_SID].present || f[F_SID].value.bytes.len != sizeof t->sid) return;
   memcpy(t->sid, f[F_SID].value.bytes.ptr, sizeof t->sid);
@@ -342,7 +343,7 @@ void chaski__session_asked(chaski__link *link, chaski_slice raw, chaski_edge *ol
 
 /* The acceptor's answer, in its handshake_back. */
 void chaski__session_answer(chaski__link *link, const chaski_edge *old, chaski__buf *b) {
-  chaski__terms *t = &link->terms;
+  chaski__terms *t = link->terms;
   t->told = t->resume ? old->link->session->rx : 0;
   chaski__mp_put_key(b, "rs");
   chaski__mp_put_map(b, t->renamed ? 7 : 6);
@@ -362,7 +363,7 @@ void chaski__session_answered(chaski__link *link, chaski_slice raw) {
   chaski__mp_field f[F_ALL];
   if (!link->dialled || !wants_sessions(link->node) || !read_terms(raw, f) || !f[F_STATE].present) return;
   agree(link, f);
-  link->terms.resume = link->terms.agreed && chaski_slice_equal(f[F_STATE].value.bytes, chaski_slice_str("ok"));
-  if (!link->terms.resume && f[F_SID].present && f[F_SID].value.bytes.len == sizeof link->terms.sid)
-    memcpy(link->terms.sid, f[F_SID].value.bytes.ptr, sizeof link->terms.sid);
+  link->terms->resume = link->terms->agreed && chaski_slice_equal(f[F_STATE].value.bytes, chaski_slice_str("ok"));
+  if (!link->terms->resume && f[F_SID].present && f[F_SID].value.bytes.len == sizeof link->terms->sid)
+    memcpy(link->terms->sid, f[F_SID].value.bytes.ptr, sizeof link->terms->sid);
 }
