@@ -142,9 +142,7 @@ static int attach_report(chaski_edge *edge, const chaski_slice *report) {
   chaski__buf_append(&b, report->ptr, report->len);
   if (edge->state == EDGE_LIVE || edge->link->state != LINK_DIALLING)
     return chaski__send_command(edge->link, "report_paired", &b);
-  chaski__buf_free(&edge->report); /* of two the later one */
-  edge->report = b;
-  return CHASKI_OK;
+  return chaski__edge_set_report(edge, &b); /* of two the later one */
 }
 
 static int connect_to(chaski_node *node, const chaski_address *address, uint64_t timeout, const chaski_slice *report,

@@ -32,8 +32,32 @@ void chaski_edge_release(chaski_edge *edge) {
   chaski__free(edge->expected);
   chaski__free(edge->remote);
   chaski__free(edge->forbidden);
-  chaski__buf_free(&edge->report);
+  chaski__edge_drop_report(edge);
   chaski__free(edge);
+}
+
+void chaski__edge_drop_report(chaski_edge *edge) {
+  if (edge->report) chaski__buf_free(edge->report);
+  chaski__free(edge->report);
+  edge->report = NULL;
+}
+
+int chaski__edge_set_report(chaski_edge *edge, chaski__buf *report) {
+  chaski__edge_drop_report(edge);
+  edge->report = chaski__malloc(sizeof *edge->report);
+  if (!edge->report || report->failed) {
+    chaski__buf_free(report);
+    return CHASKI_ENOMEM;
+  }
+  *edge->report = *report;
+  return CHASKI_OK;
+}
+
+chaski__buf chaski__edge_take_report(chaski_edge *edge) {
+  chaski__buf report = edge->report ? *edge->report : (chaski__buf){0};
+  chaski__free(edge->report);
+  edge->report = NULL;
+  return report;
 }
 
 bool chaski__set_text(char **to, chaski_slice text) {

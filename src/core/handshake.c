@@ -137,8 +137,7 @@ static int send_back(chaski__link *link, chaski_slice handshake_id, const chaski
 
 /* Of a dial-back: the report goes first. */
 static int send_report(chaski__link *link) {
-  chaski__buf report = link->edge->report;
-  link->edge->report = (chaski__buf){0};
+  chaski__buf report = chaski__edge_take_report(link->edge);
   return report.len || report.failed ? chaski__send_command(link, "report_paired", &report) : CHASKI_OK;
 }
 
@@ -242,9 +241,9 @@ static int adopt(chaski_edge *edge, chaski__link *link) {
   link->edge = edge;
   chaski_edge_hold(edge);
   passing->link = NULL;
-  chaski__buf_free(&edge->report);
+  chaski__edge_drop_report(edge);
   edge->report = passing->report;
-  passing->report = (chaski__buf){0};
+  passing->report = NULL;
   chaski__dials_move(passing, edge);
   chaski__edge_end_later(passing, CHASKI_EDUPLICATE, "");
   chaski_edge_release(passing);
@@ -413,8 +412,7 @@ int chaski__handshake_start(chaski__link *link) {
     int r = send_report(link);
     return r == CHASKI_OK ? send_handshake(link, true, NULL) : r;
   }
-  chaski__buf report = link->edge->report;
-  link->edge->report = (chaski__buf){0};
+  chaski__buf report = chaski__edge_take_report(link->edge);
   if (report.len) chaski__send_command(there->link, "report_paired", &report);
   abandon(link, there);
   chaski__dials_confirm(there);

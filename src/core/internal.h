@@ -70,8 +70,8 @@ typedef struct chaski__session {
   uint64_t rx, told;   /* counted frames received; of these acknowledged by us */
   uint64_t rx_bytes;   /* received since we last acknowledged */
   chaski__outbox kept; /* frames acked + 1 .. tx */
-  uint64_t frames_max, bytes_max, ttl;
   chaski_timer ack_timer;
+  uint32_t frames_max, bytes_max, ttl; /* ms */
   uint32_t resumes;
 } chaski__session;
 
@@ -156,7 +156,7 @@ struct chaski_edge {
   chaski__ping *pings;
   size_t ping_count;
   chaski_dial *dials;
-  chaski__buf report; /* dialling: data of the report_paired that goes first; accepted: the frame that came early */
+  chaski__buf *report; /* dialling: data of the report_paired that goes first; accepted: the frame that came early */
   chaski__topic **topics;
   uint32_t topic_count;
   char *forbidden;         /* a topic the peer announced and may not have, until it can be told; NULL: none */
@@ -376,7 +376,10 @@ void chaski__edge_end_later(chaski_edge *edge, int reason, const char *detail);
 void chaski__edge_end(chaski_edge *edge, int reason, const char *detail);
 bool chaski__edge_update_taker(chaski_edge *edge);                         /* of a live edge; false: out of memory */
 int chaski__edge_set_topics(chaski_edge *edge, chaski_slice array_of_str); /* CHASKI_OK, ENOMEM, ETOOBIG */
-bool chaski__set_text(char **to, chaski_slice text);                       /* false: out of memory */
+void chaski__edge_drop_report(chaski_edge *edge);
+int chaski__edge_set_report(chaski_edge *edge, chaski__buf *report); /* takes it over, also when there is no memory */
+chaski__buf chaski__edge_take_report(chaski_edge *edge);             /* empty if there is none */
+bool chaski__set_text(char **to, chaski_slice text);                 /* false: out of memory */
 size_t chaski__edge_queued(const chaski_edge *edge);
 
 /* --- dial.c ------------------------------------------------------------------------------------------------- */

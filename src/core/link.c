@@ -271,7 +271,7 @@ void chaski__link_arm(chaski__link *link) {
   const chaski_limits *l = &link->node->limits;
   uint64_t due = link->state == LINK_LIVE ? next_deadline(link)
                  : link->state == LINK_PARKED
-                     ? link->loop->now + (link->session ? link->session->ttl : l->handshake_timeout)
+                     ? link->loop->now + (link->session ? link->session->ttl * CHASKI_MS : l->handshake_timeout)
                  : link->state == LINK_NEW ? link->heard + l->handshake_timeout
                                            : link->loop->now + l->goodbye_timeout;
   if (due == UINT64_MAX)

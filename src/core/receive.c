@@ -160,17 +160,19 @@ static void receive_live(chaski__link *link, const chaski_frame *frame, const ch
 
 /* A dial-back reports before it shakes hands; it is looked at when the edge is there. */
 static void keep_report(chaski__link *link, const chaski_message *m) {
-  if (link->dialled || link->edge->report.len)
+  chaski__buf b = {0};
+  if (link->dialled || link->edge->report) {
     chaski__link_fail(link, CHASKI_EPROTOCOL, "an unexpected report_paired");
-  else
-    chaski__buf_append(&link->edge->report, m->frame.ptr, m->frame.len);
+    return;
+  }
+  chaski__buf_append(&b, m->frame.ptr, m->frame.len);
+  if (chaski__edge_set_report(link->edge, &b) != CHASKI_OK) chaski__link_fail(link, CHASKI_ENOMEM, "");
 }
 
 void chaski__receive_report(chaski__link *link) {
-  chaski__buf report = link->edge->report;
+  chaski__buf report = chaski__edge_take_report(link->edge);
   chaski_message m;
   const char *why;
-  link->edge->report = (chaski__buf){0};
   if (report.len && !link->dialled && chaski_message_read_bytes(chaski__buf_slice(&report), &m, &why) == CHASKI_OK)
     receive_command(link, NULL, &m);
   chaski__buf_free(&report);

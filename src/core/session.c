@@ -149,9 +149,9 @@ int chaski__session_start(chaski__link *link) {
   chaski__session *s = chaski__calloc(1, sizeof *s);
   if (!s) return CHASKI_ENOMEM;
   memcpy(s->sid, link->terms->sid, sizeof s->sid);
-  s->frames_max = link->terms->frames;
-  s->bytes_max = link->terms->bytes;
-  s->ttl = link->terms->ttl;
+  s->frames_max = (uint32_t)link->terms->frames;
+  s->bytes_max = (uint32_t)link->terms->bytes;
+  s->ttl = (uint32_t)(link->terms->ttl / CHASKI_MS);
   s->link = link;
   chaski__outbox_init(&s->kept);
   chaski_timer_init(&s->ack_timer, on_ack_timer);

@@ -28,10 +28,10 @@ struct chaski_stream {
   void *user;
   dialling *dial; /* NULL: accepted, or connected */
   chaski_stream *sated_next;
-  uint64_t turn; /* the turn that turn_read counts in */
+  uint32_t turn; /* the turn that turn_read counts in, its lower half */
   uint32_t turn_read;
   int status; /* of the last attempt; later why writing failed: the `end` says so too */
-  bool connected, paused, ended, sated, closing;
+  bool connected : 1, paused : 1, ended : 1, sated : 1, closing : 1;
 };
 
 static void attempt(chaski_stream *s);
@@ -93,8 +93,9 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 
 /* Has it read its share of this turn? Then it waits for the next. */
 static void ration(chaski_stream *s, size_t len) {
-  if (s->turn != s->net->turn) s->turn_read = 0;
-  s->turn = s->net->turn;
+  uint32_t turn = (uint32_t)s->net->turn;
+  if (s->turn != turn) s->turn_read = 0;
+  s->turn = turn;
   s->turn_read += (uint32_t)len;
   if (s->turn_read < CHASKI_NET_TURN_READ || s->sated) return;
   s->sated = true;
