@@ -1,7 +1,7 @@
 /* chaos_test.c: random runs of a few nodes under every fault the in-memory network knows, and every allocation made to
  * fail once. A run follows from its seed: CHASKI_SEED=n runs that one, CHASKI_SEEDS=n the first n.
  * SPDX-License-Identifier: MIT */
-#include "node_rig.h"
+#include "chance_rig.h"
 
 #define NODES_MAX 8
 #define MESSAGES_MAX 1024
@@ -9,7 +9,6 @@
 #define STEPS 150
 #define SEEDS 60
 
-static uint64_t seed, dice_state;
 static size_t nodes;
 static unsigned births[NODES_MAX]; /* of the node's present life */
 static bool wild, quiet;           /* handlers act too; the faults are over */
@@ -27,14 +26,6 @@ static struct asked {
   int calls;
 } asked[DIALS_MAX];
 static size_t asked_count;
-
-static uint32_t dice(uint32_t below) {
-  dice_state = dice_state * 6364136223846793005U + 1442695040888963407U;
-  return (uint32_t)(dice_state >> 33) % below;
-}
-
-#define CHECK(what)                                                                                                    \
-  if (!(what)) fail_msg("CHASKI_SEED=%llu: %s", (unsigned long long)seed, #what)
 
 static struct peer *at(size_t i) {
   return &rig->peers[i];
@@ -175,23 +166,6 @@ static void begin_life(size_t i) {
 }
 
 /* --- what happens to them ----------------------------------------------------------------------------------- */
-struct chosen {
-  size_t left;
-  chaski_stream *stream;
-};
-
-static void choose(void *arg, chaski_stream *s) {
-  struct chosen *c = arg;
-  if (c->left-- == 0) c->stream = s;
-}
-
-static chaski_stream *some_stream(void) {
-  size_t n = chaski_sim_streams(rig->sim, NULL, NULL);
-  struct chosen c = {.left = n ? dice((uint32_t)n) : 0};
-  chaski_sim_streams(rig->sim, choose, &c);
-  return c.stream;
-}
-
 static void set_paths(void) {
   chaski_sim_link link = {
       .delay_ns = 1 + dice(30) * MS, .jitter_ns = dice(20) * MS, .chunk_max = dice(3) ? 0 : dice(500)};
@@ -214,7 +188,7 @@ static void pause_some(size_t i) {
 
 static void fault(void) {
   size_t i = dice((uint32_t)nodes), j = dice((uint32_t)nodes);
-  chaski_stream *s = some_stream();
+  chaski_stream *s = some_stream(rig->sim);
   switch (dice(18)) {
   case 0:
     if (s) chaski_sim_cut(rig->sim, s);

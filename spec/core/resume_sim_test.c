@@ -9,7 +9,7 @@
  * A run follows from its seed: CHASKI_SEED=n runs that one, telling what happens, CHASKI_SEEDS=n the first n (with
  * CHASKI_SEED_FIRST=m from m on).
  * SPDX-License-Identifier: MIT */
-#include "node_rig.h"
+#include "chance_rig.h"
 
 #include "../../src/core/block.h"
 #include "../../src/core/uuid.h"
@@ -30,7 +30,6 @@
 #define RECOVERY (60 * SECOND)
 #define SPARE_BYTES ((CHASKI_SPARE_BLOCKS + 1) * (size_t)CHASKI_BLOCK_SIZE) /* what a loop keeps for reuse */
 
-static uint64_t seed, dice_state;
 static bool harsh, tight, quiet;
 static size_t nodes, pairs;
 static unsigned births[NODES_MAX];
@@ -54,14 +53,6 @@ static struct news {
 } news[NEWS_MAX];
 static size_t news_count;
 static uint64_t last_news[NODES_MAX][NODES_MAX][NODES_MAX]; /* [to][neighbour][origin] */
-
-static uint32_t dice(uint32_t below) {
-  dice_state = dice_state * 6364136223846793005U + 1442695040888963407U;
-  return (uint32_t)(dice_state >> 33) % below;
-}
-
-#define CHECK(what)                                                                                                    \
-  if (!(what)) fail_msg("CHASKI_SEED=%llu: %s", (unsigned long long)seed, #what)
 
 static struct peer *at(size_t i) {
   return &rig->peers[i];
@@ -335,23 +326,6 @@ static void traffic(void) {
 }
 
 /* --- what happens to them --------------------------------------------------------------------------------------- */
-struct chosen {
-  size_t left;
-  chaski_stream *stream;
-};
-
-static void choose(void *arg, chaski_stream *s) {
-  struct chosen *c = arg;
-  if (c->left-- == 0) c->stream = s;
-}
-
-static chaski_stream *some_stream(void) {
-  size_t n = chaski_sim_streams(rig->sim, NULL, NULL);
-  struct chosen c = {.left = n ? dice((uint32_t)n) : 0};
-  chaski_sim_streams(rig->sim, choose, &c);
-  return c.stream;
-}
-
 static void set_paths(void) {
   chaski_sim_link link = {.delay_ns = 1 + dice(30) * MS, .jitter_ns = dice(20) * MS};
   if (dice(4) == 0) link.chunk_max = 1 + dice(500);
@@ -394,7 +368,7 @@ static void harsh_fault(size_t i) {
 
 static void fault(void) {
   size_t i = dice((uint32_t)nodes), k = dice((uint32_t)pairs);
-  chaski_stream *s = some_stream();
+  chaski_stream *s = some_stream(rig->sim);
   switch (dice(harsh ? 14 : 12)) {
   case 0:
   case 1:
