@@ -203,6 +203,21 @@ function Process:close_input()
   self.input = nil
 end
 
+local started = {} -- in the test under way
+
+--- A test body that ends the processes it has started, whatever happens.
+function helper.ending(test)
+  return function()
+    started = {}
+    local ok, err = pcall(test)
+    for _, process in ipairs(started) do
+      process:kill()
+      process:wait()
+    end
+    if not ok then error(err, 0) end
+  end
+end
+
 --- start(args [, { stdin =, open =, env =, timeout = }]) -> process, only inside an async test.
 function helper.start(args, options)
   options = options or {}
@@ -233,6 +248,7 @@ function helper.start(args, options)
   else
     input:close()
   end
+  started[#started + 1] = process
   return process
 end
 

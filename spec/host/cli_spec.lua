@@ -7,21 +7,9 @@ local read_literal = require "chaski.cli.literal"
 local rig = require "spec.lua.ca_rig"
 
 local command = helper.program:gsub("chaski%-lua$", "chaski")
-local running = {} -- processes that a failed test must not leave
 
 local function it_async(name, test, timeout)
-  it(
-    name,
-    helper.async(function()
-      local ok, err = pcall(test)
-      for _, process in ipairs(running) do
-        process:kill()
-        process:wait()
-      end
-      running = {}
-      if not ok then error(err, 0) end
-    end, timeout or 15)
-  )
+  it(name, helper.async(helper.ending(test), timeout or 15))
 end
 
 teardown(function()
@@ -41,9 +29,7 @@ local function run(args, options)
 end
 
 local function start(args, options)
-  local process = helper.start(args, with(options))
-  running[#running + 1] = process
-  return process
+  return helper.start(args, with(options))
 end
 
 --- What it printed, when it went well.
@@ -198,12 +184,11 @@ describe("pub and sub", function()
   end)
 
   it_async("meet through a relay; sub prints text or JSON, and ends by count", function()
-    local address = mesh [[
+    local address, there = mesh [[
       local relay = node { name = "relay", message_propagation = true }
       relay:on("edge_open", function(edge) print("open", edge.name) end)
       print("at " .. relay.address)
     ]]
-    local there = running[1]
     local sub = start { "sub", "-h", address, "-i", "listener", "-t", "a", "-t", "b", "-C", "2", "-v" }
     local as_json = start { "sub", "-h", address, "-i", "second", "-t", "b", "-C", "1", "--json" }
     there:expect "open\tlistener"

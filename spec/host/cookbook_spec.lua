@@ -7,26 +7,14 @@ local FOLDER = "scripts/cookbook/"
 local LINES = 40 -- a recipe has fewer
 
 local command = helper.program:gsub("chaski%-lua$", "chaski")
-local running, folders = {}, {} -- what a failed test must not leave
+local folders = {} -- what a failed test must not leave
 
 local function it_async(name, test)
-  it(
-    name,
-    helper.async(function()
-      local ok, err = pcall(test)
-      for _, process in ipairs(running) do
-        process:kill()
-        process:wait()
-      end
-      running = {}
-      if not ok then error(err, 0) end
-    end, 20)
-  )
+  it(name, helper.async(helper.ending(test), 20))
 end
 
 local function start(name, ...)
   local process = helper.start({ FOLDER .. name, ... }, { open = true, timeout = 15 })
-  running[#running + 1] = process
   return process
 end
 
@@ -220,7 +208,6 @@ it_async("secure: who has no certificate does not get in, who has one may what i
   end
   assert.equal(0, ca("init", "--mesh", "home"):wait().code)
   local serving = ca("serve", "--tries", "100")
-  running[#running + 1] = serving
   serving:expect "listens at"
   local hub = start("secure.lua", invite("hub", "--relay"), "0")
   hub:expect "* chaski://home/hub listens at "

@@ -3,21 +3,8 @@
 local chaski = require "chaski"
 local helper = require "spec.helper"
 
-local running = {} -- processes that a failed test must not leave
-
 local function it_async(name, test)
-  it(
-    name,
-    helper.async(function()
-      local ok, err = pcall(test)
-      for _, process in ipairs(running) do
-        process:kill()
-        process:wait()
-      end
-      running = {}
-      if not ok then error(err, 0) end
-    end, os.getenv "CHASKI_FULL" and 120 or 15)
-  )
+  it(name, helper.async(helper.ending(test), os.getenv "CHASKI_FULL" and 120 or 15))
 end
 
 teardown(helper.clean)
@@ -29,7 +16,6 @@ local function start(option, code)
   local name = ("reload%d.lua"):format(#(helper.files or {}) + 1)
   local file = helper.file(prelude .. code, name)
   local process = helper.start({ option, file, "argument" }, { timeout = 20 })
-  running[#running + 1] = process
   return process, function(new)
     helper.file(prelude .. new, name)
   end

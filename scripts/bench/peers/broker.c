@@ -415,13 +415,7 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
     if (strcmp(option("protocol", ""), protocols[i].name) == 0) proto = &protocols[i];
   if (!proto) die("which protocol?");
-  const char *role = option("role", "");
-  if (strcmp(role, "pub") == 0) publish();
-  if (strcmp(role, "sub") == 0) subscribe();
-  if (strcmp(role, "echo") == 0) echo();
-  if (strcmp(role, "ping") == 0) ping();
-  if (strcmp(role, "idle") == 0) idle();
-  if (strcmp(role, "dial") == 0) dial();
-  pause(); /* what it used can still be looked up; who started it ends it */
-  return 0;
+  static const role roles[] = {{"pub", publish}, {"sub", subscribe}, {"echo", echo}, {"ping", ping},
+                               {"idle", idle},   {"dial", dial},     {NULL, NULL}};
+  return play(roles);
 }

@@ -154,4 +154,20 @@ UNUSED static uint8_t *new_payload(size_t size) {
   return payload;
 }
 
+/* --- roles --- */
+
+typedef struct role {
+  const char *name;
+  void (*play)(void);
+} role;
+
+/* Play the one that the options name. What it used can be looked up afterwards still; who started it ends it. */
+UNUSED static int play(const role *roles) {
+  const char *name = option("role", "");
+  for (; roles->name; roles++)
+    if (strcmp(name, roles->name) == 0) roles->play();
+  pause();
+  return 0;
+}
+
 #endif

@@ -105,11 +105,6 @@ int main(int argc, char **argv) {
   size = number_option("size", 64);
   payload = new_payload(size);
   context = zmq_ctx_new();
-  const char *role = option("role", "");
-  if (strcmp(role, "pub") == 0) publish();
-  if (strcmp(role, "sub") == 0) subscribe();
-  if (strcmp(role, "echo") == 0) echo();
-  if (strcmp(role, "ping") == 0) ping();
-  pause(); /* what it used can still be looked up; who started it ends it */
-  return 0;
+  static const role roles[] = {{"pub", publish}, {"sub", subscribe}, {"echo", echo}, {"ping", ping}, {NULL, NULL}};
+  return play(roles);
 }

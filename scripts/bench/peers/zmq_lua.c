@@ -186,9 +186,6 @@ int main(int argc, char **argv) {
   words = argv;
   (void)argc;
   context = zmq_ctx_new();
-  const char *role = option("role", "");
-  if (strcmp(role, "pub") == 0) publish();
-  if (strcmp(role, "sub") == 0) subscribe();
-  pause(); /* what it used can still be looked up; who started it ends it */
-  return 0;
+  static const role roles[] = {{"pub", publish}, {"sub", subscribe}, {NULL, NULL}};
+  return play(roles);
 }
