@@ -67,6 +67,13 @@ local mutants = {
     core "badinput",
   },
   {
+    "waiting when all queues are behind",
+    "src/core/overflow.c",
+    "if (held(loop) > loop->queue_total / 2)",
+    "if (held(loop) > SIZE_MAX - 1)",
+    core "overflow",
+  },
+  {
     "window of duplicates",
     "src/core/receive.c",
     "return seen == CHASKI_NEW;",

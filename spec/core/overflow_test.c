@@ -362,6 +362,34 @@ static void so_does_what_is_kept_for_suspended_edges(void **state) {
   fill_until_one_is_closed(60 * SECOND, true);
 }
 
+/* All are a little behind, none is slow: the publisher waits, and no edge goes. */
+static void when_all_are_behind_own_messages_wait_and_no_edge_goes(void **state) {
+  (void)state;
+  enum { READERS = 24, ROUNDS = 400 };
+  static uint8_t data[PIECE] = {0xc5, (PIECE - 3) >> 8, (PIECE - 3) & 0xff};
+  chaski_node_options o = tight();
+  o.limits.queue_total = TOTAL; /* less than half of all high marks */
+  struct peer *a = rig_node_with("a", &o), *readers[READERS];
+  chaski_edge *e[READERS];
+  narrow();
+  for (size_t i = 0; i < READERS; i++) readers[i] = reader("reader", a, &e[i]);
+  size_t waits = 0;
+  for (size_t n = 0; n < ROUNDS * READERS; n++) { /* in turn, so that no two frames of an edge are neighbours */
+    chaski_slice all = chaski_slice_of(data, sizeof data), topic = chaski_slice_str("t");
+    while (chaski_node_publish(a->node, topic, all, e[n % READERS], 0, NULL) == CHASKI_EFULL) {
+      a->drains = 0;
+      waits++;
+      rig_run(got_drain, a, 10 * SECOND);
+    }
+  }
+  rig_pass(60 * SECOND);
+  assert_true(waits > 0);
+  assert_int_equal(a->closes, 0);
+  assert_int_equal(chaski_node_limit_hits(a->node)->queue_total, 0);
+  for (size_t i = 0; i < READERS; i++) assert_int_equal(readers[i]->messages, ROUNDS);
+  ledger_balances(a);
+}
+
 /* It is refused for its size, and costs nobody anything. */
 static void what_is_too_large_to_be_sent_makes_nobody_go(void **state) {
   (void)state;
@@ -490,6 +518,7 @@ int main(void) {
       TEST(a_sessions_counts_stay_right_when_the_oldest_go),
       TEST(what_may_have_reached_the_peer_stays_while_the_edge_is_suspended),
       TEST(what_was_sent_and_not_acknowledged_is_not_dropped),
+      TEST(when_all_are_behind_own_messages_wait_and_no_edge_goes),
       TEST(above_queue_total_the_largest_queue_is_closed),
       TEST(what_is_kept_for_sessions_counts_too),
       TEST(so_does_what_is_kept_for_suspended_edges),

@@ -35,6 +35,7 @@ struct chaski_loop {
   size_t nodes;
   chaski_node *list;    /* nodes that are not destroyed */
   uint64_t queue_total; /* the least of theirs */
+  bool pressed;         /* they hold so much of it that own messages wait */
   size_t closing;       /* bytes that the transport still has of links that were closed: as good as free */
   uint64_t edge_numbers;
   size_t turn_bytes; /* published in this turn */
@@ -211,6 +212,7 @@ struct chaski_node {
   char *name, *id, *ip, *advertise;
   uint16_t wanted_port, port;
   bool root, propagation, keep_alive, with_udp, destroyed, want_drain;
+  bool relieved; /* is being told that it may publish again */
   uint8_t ttl;
   enum chaski_overflow overflow;
   chaski__overflow_rule *overflow_rules;
@@ -313,6 +315,11 @@ bool chaski__make_room(chaski_edge *edge, size_t len);
 uint64_t chaski__frames_fresh(const chaski__link *link); /* counted frames that the transport has seen nothing of */
 void chaski__loop_list(chaski_node *node);               /* its queues count from now on */
 void chaski__loop_unlist(chaski_node *node);             /* they count no more; not listed: nothing */
+/* The queues of all nodes hold more than half of what they may (until it is three eighths): own messages then wait for
+ * an edge that has nothing queued, so that no edge goes because all are behind a little. */
+bool chaski__queues_pressed(chaski_loop *loop);
+void chaski__queues_relieved(chaski_loop *loop);                /* at the end of a turn: who waited for that goes on */
+bool chaski__edge_open(const chaski_edge *edge);                /* takes own messages */
 bool chaski__queues_over(const chaski_loop *loop, size_t more); /* all of them, with so many bytes more */
 /* If they are, close the edges with the largest queues until they are not. To be called where an edge may be closed. */
 void chaski__shed(chaski_loop *loop, size_t more);

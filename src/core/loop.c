@@ -74,6 +74,7 @@ void chaski_loop_flush(chaski_loop *loop) {
     chaski__link_flush(link);
   }
   chaski__shed(loop, 0);
+  chaski__queues_relieved(loop);
   loop->turn_bytes = 0;
   loop->wall_fresh = false;
 }

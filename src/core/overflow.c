@@ -202,9 +202,17 @@ void chaski__loop_unlist(chaski_node *node) {
   find_least(node->loop);
 }
 
+static size_t held(const chaski_loop *loop) {
+  return loop->arena.held > loop->closing ? loop->arena.held - loop->closing : 0;
+}
+
 bool chaski__queues_over(const chaski_loop *loop, size_t more) {
-  size_t held = loop->arena.held;
-  return loop->list && held > loop->closing && held - loop->closing + more > loop->queue_total;
+  return loop->list && held(loop) && held(loop) + more > loop->queue_total;
+}
+
+bool chaski__queues_pressed(chaski_loop *loop) {
+  if (held(loop) > loop->queue_total / 2) loop->pressed = true;
+  return loop->pressed;
 }
 
 static size_t weight(const chaski__link *link) {
@@ -224,6 +232,27 @@ static chaski__link *heaviest(const chaski_loop *loop) {
     for (chaski__link *l = n->leaving; l; l = l->leaving_next) heavier(&most, l);
   }
   return most;
+}
+
+bool chaski__edge_open(const chaski_edge *edge) {
+  return !edge->choked && !(edge->node->loop->pressed && weight(edge->link));
+}
+
+static chaski_node *one_to_tell(const chaski_loop *loop) {
+  chaski_node *n = loop->list;
+  while (n && !n->relieved) n = n->next;
+  return n;
+}
+
+/* Who is told may publish, and may end nodes: each of those that wait now is told once. */
+void chaski__queues_relieved(chaski_loop *loop) {
+  if (!loop->pressed || held(loop) > loop->queue_total / 8 * 3) return;
+  loop->pressed = false;
+  for (chaski_node *n = loop->list; n; n = n->next) n->relieved = n->want_drain && n->events.drained;
+  for (chaski_node *n; (n = one_to_tell(loop));) {
+    n->relieved = n->want_drain = false;
+    n->events.drained(n->user);
+  }
 }
 
 void chaski__shed(chaski_loop *loop, size_t more) {

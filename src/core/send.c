@@ -267,7 +267,7 @@ typedef struct audience {
 static void count_open(chaski_edge *edge, void *ctx) {
   audience *a = ctx;
   a->all++;
-  if (!edge->choked) a->open++;
+  if (chaski__edge_open(edge)) a->open++;
 }
 
 static bool blocked(enum chaski_overflow overflow, const audience *a) {
@@ -322,6 +322,7 @@ int chaski_node_publish_parts(chaski_node *node, chaski_slice topic, const chask
   const chaski__topic *known = chaski__topic_recall(&node->topics, &node->published, topic, topic);
   enum chaski_overflow overflow = chaski__overflow_of(node, topic);
   audience a = {0};
+  chaski__queues_pressed(node->loop);
   if (edge)
     count_open(edge, &a);
   else
@@ -352,18 +353,18 @@ typedef struct visit {
   void *ctx;
 } visit;
 
-static void visit_choked(chaski_edge *edge, void *ctx) {
+static void visit_full(chaski_edge *edge, void *ctx) {
   const visit *v = ctx;
-  if (edge->choked) v->fn(edge, v->ctx);
+  if (!chaski__edge_open(edge)) v->fn(edge, v->ctx);
 }
 
 void chaski_node_full_edges(const chaski_node *node, chaski_slice topic, chaski_edge *edge,
                             void (*fn)(chaski_edge *edge, void *ctx), void *ctx) {
   visit v = {fn, ctx};
   if (edge)
-    visit_choked(edge, &v);
+    visit_full(edge, &v);
   else
-    each_wanting(node, chaski__topic_find(&node->topics, topic), topic, NULL, visit_choked, &v);
+    each_wanting(node, chaski__topic_find(&node->topics, topic), topic, NULL, visit_full, &v);
 }
 
 int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topic, chaski_slice data,
