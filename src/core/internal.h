@@ -315,11 +315,11 @@ bool chaski__make_room(chaski_edge *edge, size_t len);
 uint64_t chaski__frames_fresh(const chaski__link *link); /* counted frames that the transport has seen nothing of */
 void chaski__loop_list(chaski_node *node);               /* its queues count from now on */
 void chaski__loop_unlist(chaski_node *node);             /* they count no more; not listed: nothing */
-/* The queues of all nodes hold more than half of what they may (until it is three eighths): own messages then wait for
- * an edge that has nothing queued, so that no edge goes because all are behind a little. */
+/* The queues of all nodes hold more than half of what they may (until it is three eighths): own messages then wait
+ * until most edges that are not slow have nothing queued, so that no edge goes because all are behind a little. */
 bool chaski__queues_pressed(chaski_loop *loop);
 void chaski__queues_relieved(chaski_loop *loop);                /* at the end of a turn: who waited for that goes on */
-bool chaski__edge_open(const chaski_edge *edge);                /* takes own messages */
+bool chaski__edge_idle(const chaski_edge *edge);                /* nothing is queued or kept for it */
 bool chaski__queues_over(const chaski_loop *loop, size_t more); /* all of them, with so many bytes more */
 /* If they are, close the edges with the largest queues until they are not. To be called where an edge may be closed. */
 void chaski__shed(chaski_loop *loop, size_t more);

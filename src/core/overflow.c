@@ -234,8 +234,8 @@ static chaski__link *heaviest(const chaski_loop *loop) {
   return most;
 }
 
-bool chaski__edge_open(const chaski_edge *edge) {
-  return !edge->choked && !(edge->node->loop->pressed && weight(edge->link));
+bool chaski__edge_idle(const chaski_edge *edge) {
+  return weight(edge->link) == 0;
 }
 
 static chaski_node *one_to_tell(const chaski_loop *loop) {

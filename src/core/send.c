@@ -261,16 +261,20 @@ static inline void each_wanting(const chaski_node *node, const chaski__topic *to
 }
 
 typedef struct audience {
-  size_t all, open;
+  size_t all, open, idle; /* open: below their marks; idle: of these, with nothing queued */
 } audience;
 
 static void count_open(chaski_edge *edge, void *ctx) {
   audience *a = ctx;
   a->all++;
-  if (chaski__edge_open(edge)) a->open++;
+  if (edge->choked) return;
+  a->open++;
+  a->idle += chaski__edge_idle(edge);
 }
 
-static bool blocked(enum chaski_overflow overflow, const audience *a) {
+/* When all queues together press, those that are no slow ones must mostly have caught up. */
+static bool blocked(const chaski_loop *loop, enum chaski_overflow overflow, const audience *a) {
+  if (loop->pressed && a->idle < a->open - a->idle) return true;
   if (overflow == CHASKI_OVERFLOW_BLOCK) return a->open < a->all;
   return a->all > 0 && a->open == 0;
 }
@@ -327,7 +331,7 @@ int chaski_node_publish_parts(chaski_node *node, chaski_slice topic, const chask
     count_open(edge, &a);
   else
     each_wanting(node, known, topic, NULL, count_open, &a);
-  if (blocked(overflow, &a)) {
+  if (blocked(node->loop, overflow, &a)) {
     node->want_drain = true;
     CHASKI__HIT(node, queue_high);
     return CHASKI_EFULL;
@@ -355,7 +359,7 @@ typedef struct visit {
 
 static void visit_full(chaski_edge *edge, void *ctx) {
   const visit *v = ctx;
-  if (!chaski__edge_open(edge)) v->fn(edge, v->ctx);
+  if (edge->choked || (edge->node->loop->pressed && !chaski__edge_idle(edge))) v->fn(edge, v->ctx);
 }
 
 void chaski_node_full_edges(const chaski_node *node, chaski_slice topic, chaski_edge *edge,

@@ -60,8 +60,11 @@ local function ask()
   table.sort(list)
   local line = "result count=%d p50=%.3f p99=%.3f p999=%.3f seconds=%.9f"
   tell(line:format(count, at(list, 0.5), at(list, 0.99), at(list, 0.999), elapsed))
-  fiber.sleep(3600) -- what it used can still be looked up;
-who started it ends it end
+  fiber.sleep(3600) -- what it used can still be looked up; who started it ends it
+end
 
-    if o.role ==
-    "echo" then serve() else ask() end
+if o.role == "echo" then
+  serve()
+else
+  ask()
+end
