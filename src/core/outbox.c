@@ -48,7 +48,9 @@ static bool extend_last(chaski__outbox *o, const chaski__span *f) {
 /* Copy a small frame behind the others in the box's own block. */
 static bool copy_to_tail(chaski__outbox *o, chaski__arena *a, const chaski__span *f, chaski__span *copy) {
   if (!o->tail || o->tail->cap - o->tail->used < f->len) {
-    size_t cap = 2 * CHASKI_OUTBOX_COPY;
+    size_t cap = o->tail ? 2 * o->tail->cap : CHASKI_OUTBOX_TAIL;
+    while (cap < f->len) cap *= 2;
+    if (cap > CHASKI_BLOCK_SIZE) cap = CHASKI_BLOCK_SIZE;
     chaski__block *b = chaski__block_new(a, cap);
     if (!b) return false;
     if (o->tail) chaski__block_release(a, o->tail);

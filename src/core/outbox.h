@@ -11,6 +11,8 @@
 #define CHASKI_OUTBOX_SHARED                                                                                           \
   32 /* spans into shared blocks; beyond, small frames are copied so that a slow edge does not pin                     \
         a whole block for each */
+#define CHASKI_OUTBOX_TAIL                                                                                             \
+  4096 /* bytes of the first private block; each next one doubles: all edges may take one at once */
 #define CHASKI_OUTBOX_COPY (CHASKI_BLOCK_SIZE / 2) /* bytes: what counts as small; larger ones have their own block */
 
 typedef struct chaski__outbox {
