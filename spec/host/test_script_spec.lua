@@ -1,5 +1,5 @@
--- test_script_spec.lua: that scripts/test and .ci/run end with the status their closing line says. In a tree of its own,
--- with one C test and one spec file that pass or not. SPDX-License-Identifier: MIT
+-- test_script_spec.lua: that scripts/test and .ci/run end with the status their closing line says. In a tree of its
+-- own, with one C test and one spec file that pass or not. SPDX-License-Identifier: MIT
 local helper = require "spec.helper"
 
 local tree = [[
@@ -22,8 +22,8 @@ echo "it('holds', function() assert.equal(1, $SPEC) end)" >"$root/spec/lua/tiny_
 "$root/$PROGRAM" "$@"
 ]]
 
---- run(program, with [, arguments...]) -> the ended process. with: c_test (a command), spec ("1" passes), stub (a script in
---- the place of scripts/test).
+--- run(program, with [, arguments...]) -> the ended process. with: c_test (a command), spec ("1" passes), stub (a script
+--- in the place of scripts/test).
 local function run(program, with, ...)
   local variables =
     { PROGRAM = program, C_TEST = with.c_test or "true", SPEC = with.spec or "1", STUB = with.stub or "" }
@@ -36,9 +36,9 @@ local function ends(expected, process)
   assert.equal(expected.code, process.code, process.out .. process.err)
 end
 
-describe("scripts/test", function()
-  if os.getenv "CHASKI_VALGRIND" then return end -- it runs the same either way
+if os.getenv "CHASKI_VALGRIND" or os.getenv "CHASKI_SANITIZE" then return end -- shells only: the same either way
 
+describe("scripts/test", function()
   local function it_ends(name, expected, ...)
     local words = { ... }
     it(
