@@ -22,8 +22,8 @@ echo "it('holds', function() assert.equal(1, $SPEC) end)" >"$root/spec/lua/tiny_
 "$root/$PROGRAM" "$@"
 ]]
 
---- run(program, with [, arguments...]) -> the ended process. with: c_test (a command), spec ("1" passes), stub (a script
---- in the place of scripts/test).
+--- run(program, with [, arguments...]) -> the ended process. with: c_test (a command), spec ("1" passes), stub (a
+--- script in the place of scripts/test).
 local function run(program, with, ...)
   local variables =
     { PROGRAM = program, C_TEST = with.c_test or "true", SPEC = with.spec or "1", STUB = with.stub or "" }
