@@ -993,10 +993,33 @@ static void the_general_path_agrees(chaski_slice frame, int result) {
   m = was;
 }
 
+/* What was read before makes reading quicker, never different. */
+static void a_memo_changes_nothing(chaski_slice frame, int result, chaski_message_memo *memo) {
+  chaski_message was = m;
+  size_t topic = frame.ptr[7];
+  chaski_frame f = {
+      .bytes = frame,
+      .topic = chaski_slice_of(frame.ptr + CHASKI_FRAME_HEADER, topic),
+      .data = chaski_slice_of(frame.ptr + CHASKI_FRAME_HEADER + topic, frame.len - CHASKI_FRAME_HEADER - topic)};
+  assert_int_equal(chaski_message_read(&f, memo, &m, &why), result);
+  if (result == CHASKI_OK) {
+    is_the_same_but_for_its_ttl(&was, &m, was.ttl);
+    assert_true(m.ours == was.ours && m.origin == was.origin && m.seq == was.seq);
+    slices_lie_in_the_frame(frame);
+  }
+}
+
+static chaski_message_memo undamaged; /* of the frames before they are damaged */
+
 static void check_damaged(chaski_slice frame) {
   int r = chaski_message_read_bytes(frame, &m, &why);
   assert_true(r == CHASKI_OK || (r == CHASKI_EMALFORMED && *why));
-  if (strcmp(why, "not one whole frame") != 0) the_general_path_agrees(frame, r);
+  if (strcmp(why, "not one whole frame") != 0) {
+    chaski_message_memo memo = undamaged;
+    the_general_path_agrees(frame, r);
+    a_memo_changes_nothing(frame, r, &memo);
+    a_memo_changes_nothing(frame, r, &memo);
+  }
   if (r != CHASKI_OK) return;
   slices_lie_in_the_frame(frame);
   a_hop_changes_the_ttl_only();
@@ -1017,6 +1040,8 @@ static void a_damaged_frame_is_refused_or_read_as_what_it_says(void **state) {
   for (int round = 0; round < 50000; round++) {
     chaski_slice frame = some_frame();
     uint8_t *p = (uint8_t *)(uintptr_t)frame.ptr;
+    assert_int_equal(chaski_message_read_bytes(frame, &m, &why), CHASKI_OK);
+    a_memo_changes_nothing(frame, CHASKI_OK, &undamaged);
     for (uint64_t n = 1 + draw(3); n > 0; n--) {
       uint64_t at = CHASKI_FRAME_HEADER + draw(frame.len - CHASKI_FRAME_HEADER);
       p[at] = (uint8_t)(draw(2) ? draw(256) : p[at] ^ 1u << draw(8));

@@ -222,7 +222,7 @@ static inline void raw_receive(struct raw *r, const chaski_frame *frame) {
   static const char *const names[] = {"handshake", "handshake_back", "ping", "pong", "subscriptions", "ChaskiMessage"};
   chaski_message m;
   const char *why, *key;
-  assert_int_equal(chaski_message_read(frame, &m, &why), CHASKI_OK);
+  assert_int_equal(chaski_message_read(frame, NULL, &m, &why), CHASKI_OK);
   enum raw_kind kind = RAW_HANDSHAKE;
   while (kind < RAW_OTHER && !chaski_slice_equal(m.command, chaski_slice_str(names[kind]))) kind++;
   r->got[kind]++;

@@ -53,6 +53,39 @@ static void every_bit_survives_the_round_trip(void **state) {
   for (int bit = 0; bit < 62; bit++) assert_round_trip(~(UINT64_C(1) << bit) & CHASKI_ORIGIN_MAX, UINT64_C(1) << bit);
 }
 
+static void recalls_as_parse(chaski_uuid_memo *memo, const char *text) {
+  uint64_t origin = 0, seq = 0, o = 0, n = 0;
+  bool ours = parse(text, &origin, &seq);
+  assert_int_equal(chaski_uuid_recall(memo, chaski_slice_str(text), &o, &n), ours);
+  assert_true(o == origin && n == seq); /* both 0 if it is none of ours */
+}
+
+static void a_memo_gives_what_parse_gives(void **state) {
+  (void)state;
+  static const char *const texts[] = {"01234567-89ab-8cde-8000-00000000002a", "01234567-89ab-8cde-8000-0000ffffffff",
+                                      "01234567-89ab-8cde-8000-0001ffffffff", "01234567-89ab-8cde-8000-00010000002g",
+                                      "01234567-89ab-8cde-8000-000100000020", "01234567-89ab-8cde-8000-00010000002",
+                                      "01234567-89AB-8cde-8000-000100000020", "01234567-89ab-4cde-8000-000100000020",
+                                      "11234567-89ab-8cde-8000-000100000020", "11234567-89ab-8cde-bfff-ffff00000020"};
+  size_t n = sizeof texts / sizeof *texts;
+  for (size_t before = 0; before < n; before++)
+    for (size_t i = 0; i < n; i++) {
+      chaski_uuid_memo memo = {0};
+      recalls_as_parse(&memo, texts[before]);
+      recalls_as_parse(&memo, texts[i]);
+      recalls_as_parse(&memo, texts[i]);
+    }
+}
+
+static void nothing_is_recalled_of_a_memo_that_is_empty(void **state) {
+  (void)state;
+  chaski_uuid_memo memo = {0};
+  uint64_t origin, seq;
+  char zeros[CHASKI_UUID_TEXT] = {0};
+  memcpy(zeros + CHASKI_UUID_REMEMBERED, "00000001", 8);
+  assert_false(chaski_uuid_recall(&memo, chaski_slice_of(zeros, sizeof zeros), &origin, &seq));
+}
+
 static void parse_takes_either_case(void **state) {
   (void)state;
   uint64_t origin, seq;
@@ -121,6 +154,8 @@ int main(void) {
       TEST(format_lays_out_as_rfc_9562_says),
       TEST(format_masks_what_is_too_wide),
       TEST(every_bit_survives_the_round_trip),
+      TEST(a_memo_gives_what_parse_gives),
+      TEST(nothing_is_recalled_of_a_memo_that_is_empty),
       TEST(parse_takes_either_case),
       TEST(ids_of_other_makers_are_opaque),
       TEST(other_lengths_and_forms_are_opaque),

@@ -77,6 +77,38 @@ static void read_fields(chaski_slice data) {
   if (f[4].present) chaski__mp_fields(f[4].value.raw, f, n, &key);
 }
 
+static void check_recalled(const chaski_frame *f, chaski_message_memo *memo) {
+  chaski_message m, recalled;
+  const char *why;
+  int r = chaski_message_read(f, NULL, &m, &why);
+  FUZZ_CHECK(chaski_message_read(f, memo, &recalled, &why) == r);
+  if (r != CHASKI_OK) return;
+  check_message(f->bytes, &recalled);
+  FUZZ_CHECK(chaski_slice_equal(recalled.command, m.command) && chaski_slice_equal(recalled.topic, m.topic));
+  FUZZ_CHECK(chaski_slice_equal(recalled.data, m.data) && chaski_slice_equal(recalled.uuid, m.uuid));
+  FUZZ_CHECK(recalled.ttl == m.ttl && recalled.ttl_at == m.ttl_at && recalled.sec == m.sec && recalled.nsec == m.nsec);
+  FUZZ_CHECK(recalled.ours == m.ours && recalled.origin == m.origin && recalled.seq == m.seq);
+}
+
+/* The message once more, and with one byte changed, which its last byte names. */
+static void check_memo(chaski_slice frame, const chaski_message *m) {
+  chaski_message_memo memo = {0};
+  uint8_t *copy = malloc(frame.len);
+  size_t topic = frame.ptr[7], at = CHASKI_FRAME_HEADER + topic;
+  FUZZ_CHECK(copy);
+  memcpy(copy, frame.ptr, frame.len);
+  chaski_frame f = {.bytes = chaski_slice_of(copy, frame.len),
+                    .topic = chaski_slice_of(copy + CHASKI_FRAME_HEADER, topic),
+                    .data = chaski_slice_of(copy + at, frame.len - at)};
+  if (m->topic.len < 200) {
+    check_recalled(&f, &memo);
+    check_recalled(&f, &memo);
+    copy[CHASKI_FRAME_HEADER + (frame.ptr[frame.len - 1] * 7 + frame.len) % (frame.len - CHASKI_FRAME_HEADER)] ^= 1;
+    check_recalled(&f, &memo);
+  }
+  free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
   chaski_slice frame = chaski_slice_of(bytes, len);
   chaski_message m;
@@ -87,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len) {
     check_message(frame, &m);
     check_replaced(frame, &m);
     check_written(&m);
+    check_memo(frame, &m);
     read_fields(m.data);
   }
   read_fields(frame);

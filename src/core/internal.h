@@ -31,6 +31,7 @@ struct chaski_loop {
   uint32_t nsec;
   chaski__arena arena;
   chaski_message_template head; /* of what was published last */
+  chaski_message_memo seen;     /* of what was received last */
   chaski__link *dirty;          /* links with something to write or a failure to act on */
   size_t nodes;
   chaski_node *list;    /* nodes that are not destroyed */

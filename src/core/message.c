@@ -4,7 +4,6 @@
 #include "message.h"
 
 #include "mp.h"
-#include "uuid.h"
 
 /* Our order: a map of 6: command, topic, timestamp (64-bit extension), ttl (one byte), uuid (36 characters), data. */
 #define HEAD                                                                                                           \
@@ -85,14 +84,57 @@ static bool uuid_text(cursor *c, chaski_message *m) {
   return true;
 }
 
-static bool fast_path(const chaski_frame *f, chaski_message *m) {
-  cursor c = {f->data.ptr, f->data.ptr + f->data.len};
-  if (!run(&c, HEAD, RUN(HEAD)) || !fix_str(&c, &m->command) || !run(&c, TOPIC, RUN(TOPIC))) return false;
-  if (!run(&c, (const char *)f->topic.ptr, f->topic.len)) return false;
-  if (!stamp(&c, m) || !ttl_byte(&c, m) || !uuid_text(&c, m) || !run(&c, DATA, RUN(DATA)) || c.at == c.end)
-    return false;
-  m->data = chaski_slice_of(c.at, (size_t)(c.end - c.at));
+/* From the time on. */
+static bool tail(cursor *c, chaski_message *m) {
+  if (!stamp(c, m) || !ttl_byte(c, m) || !uuid_text(c, m) || !run(c, DATA, RUN(DATA)) || c->at == c->end) return false;
+  m->data = chaski_slice_of(c->at, (size_t)(c->end - c->at));
   return true;
+}
+
+/* The text of a serialised topic. */
+static bool topic_text(chaski_slice wire, chaski_slice *out) {
+  cursor c = {wire.ptr, wire.ptr + wire.len};
+  if (fix_str(&c, out)) return c.at == c.end;
+  chaski__mp v;
+  if (!chaski__mp_read(&wire, &v) || v.type != MP_STR || wire.len) return false;
+  *out = v.bytes;
+  return true;
+}
+
+static bool head(const chaski_frame *f, cursor *c, chaski_message *m) {
+  if (!run(c, HEAD, RUN(HEAD)) || !fix_str(c, &m->command) || !run(c, TOPIC, RUN(TOPIC))) return false;
+  return run(c, (const char *)f->topic.ptr, f->topic.len) && topic_text(f->topic, &m->topic);
+}
+
+/* Header, topic and command are those of the message before. */
+static bool recall_head(const chaski_message_memo *memo, const chaski_frame *f, cursor *c, chaski_message *m) {
+  const uint8_t *start = f->topic.ptr;
+  if (f->topic.len != memo->header_topic || f->data.len < memo->len || memcmp(start, memo->head, memo->len) != 0)
+    return false;
+  m->command = chaski_slice_of(start + memo->command, memo->command_len);
+  m->topic = chaski_slice_of(start + memo->topic, memo->topic_len);
+  c->at = start + memo->len;
+  return true;
+}
+
+static void memorise_head(chaski_message_memo *memo, const chaski_frame *f, const cursor *c, const chaski_message *m) {
+  const uint8_t *start = f->topic.ptr;
+  size_t len = (size_t)(c->at - start);
+  if (len > sizeof memo->head) return;
+  memcpy(memo->head, start, len);
+  memo->len = (uint8_t)len;
+  memo->header_topic = (uint8_t)f->topic.len;
+  memo->command = (uint8_t)(m->command.ptr - start), memo->command_len = (uint8_t)m->command.len;
+  memo->topic = (uint8_t)(m->topic.ptr - start), memo->topic_len = (uint8_t)m->topic.len;
+}
+
+/* Header, topic and data lie behind one another. */
+static bool fast_path(const chaski_frame *f, chaski_message_memo *memo, chaski_message *m) {
+  cursor c = {f->data.ptr, f->data.ptr + f->data.len};
+  if (memo && memo->len && recall_head(memo, f, &c, m)) return tail(&c, m);
+  if (!head(f, &c, m)) return false;
+  if (memo) memorise_head(memo, f, &c, m);
+  return tail(&c, m);
 }
 
 /* --- the general path --------------------------------------------------------------------------------------- */
@@ -187,24 +229,14 @@ static const char *general_path(const chaski_frame *f, chaski_message *m) {
   return chaski_slice_equal(m->topic, topic.bytes) ? NULL : "header and envelope have different topics";
 }
 
-/* The text of a serialised topic that the fast path found equal in header and envelope. */
-static bool topic_text(chaski_slice wire, chaski_slice *out) {
-  cursor c = {wire.ptr, wire.ptr + wire.len};
-  if (fix_str(&c, out)) return c.at == c.end;
-  chaski__mp v;
-  if (!chaski__mp_read(&wire, &v) || v.type != MP_STR || wire.len) return false;
-  *out = v.bytes;
-  return true;
-}
-
-int chaski_message_read(const chaski_frame *frame, chaski_message *out, const char **why) {
+int chaski_message_read(const chaski_frame *frame, chaski_message_memo *memo, chaski_message *out, const char **why) {
   *out = (chaski_message){.frame = frame->bytes};
   *why = "";
-  bool fast = fast_path(frame, out) && topic_text(frame->topic, &out->topic);
-  const char *wrong = fast ? NULL : general_path(frame, out);
+  const char *wrong = fast_path(frame, memo, out) ? NULL : general_path(frame, out);
   if (wrong) return *why = wrong, CHASKI_EMALFORMED;
   if (out->command.len == 0) return *why = "envelope: empty command", CHASKI_EMALFORMED;
-  out->ours = chaski_uuid_parse(out->uuid, &out->origin, &out->seq);
+  out->ours = memo ? chaski_uuid_recall(&memo->uuid, out->uuid, &out->origin, &out->seq)
+                   : chaski_uuid_parse(out->uuid, &out->origin, &out->seq);
   return CHASKI_OK;
 }
 
@@ -227,7 +259,7 @@ int chaski_message_read_bytes(chaski_slice bytes, chaski_message *out, const cha
   chaski_frame f = {.bytes = bytes,
                     .topic = chaski_slice_of(bytes.ptr + CHASKI_FRAME_HEADER, (size_t)topic),
                     .data = chaski_slice_of(bytes.ptr + CHASKI_FRAME_HEADER + topic, (size_t)data)};
-  return chaski_message_read(&f, out, why);
+  return chaski_message_read(&f, NULL, out, why);
 }
 
 /* --- writing ------------------------------------------------------------------------------------------------ */

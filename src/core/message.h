@@ -5,6 +5,7 @@
 #define CHASKI_MESSAGE_H
 
 #include "frame.h"
+#include "uuid.h"
 
 #define CHASKI_TTL_MAX 64      /* hops; larger values from the wire are clamped (RELIABILITY T17) */
 #define CHASKI_COMMAND_MAX 64  /* bytes of a command's name */
@@ -30,10 +31,22 @@ typedef struct chaski_message {
   uint32_t datagram;  /* bytes of the whole datagram; 0: it came in a frame */
 } chaski_message;
 
-/* Read the message in a complete frame. CHASKI_OK, or CHASKI_EMALFORMED and *why (static) says what is wrong. Header
+#define CHASKI_MESSAGE_REMEMBERED 128 /* bytes: twice a topic of 32 bytes, a command of 30, the names */
+
+/* What a stream of messages repeats: the message read last up to its time, and the most of its id. Zeroed: nothing. */
+typedef struct chaski_message_memo {
+  uint8_t head[CHASKI_MESSAGE_REMEMBERED]; /* behind the frame's lengths */
+  uint8_t len;                             /* of head; 0: none */
+  uint8_t header_topic;                    /* bytes of it that are the header's topic */
+  uint8_t command, command_len, topic, topic_len;
+  chaski_uuid_memo uuid;
+} chaski_message_memo;
+
+/* Read the message in a complete frame; a memo (or NULL) makes it quicker if the one before was of the same stream, and
+ * changes nothing else. CHASKI_OK, or CHASKI_EMALFORMED and *why (static) says what is wrong. Header
  * and envelope are checked fully. Data that stands last is not looked into, so that a fault inside it stays a fault of
  * the message (CHASKI_EDATA for who reads it); data that stands elsewhere has to be walked over and then is checked. */
-int chaski_message_read(const chaski_frame *frame, chaski_message *out, const char **why);
+int chaski_message_read(const chaski_frame *frame, chaski_message_memo *memo, chaski_message *out, const char **why);
 /* The same from the frame's bytes, which must be exactly one frame. */
 int chaski_message_read_bytes(chaski_slice frame, chaski_message *out, const char **why);
 

@@ -200,7 +200,7 @@ void chaski__receive(chaski__link *link, const chaski_frame *frame) {
   const char *why;
   link->node->counters.frames_in++;
   link->edge->counters.frames_in++;
-  if (chaski_message_read(frame, &m, &why) != CHASKI_OK) {
+  if (chaski_message_read(frame, &link->loop->seen, &m, &why) != CHASKI_OK) {
     chaski__link_fail(link, CHASKI_EMALFORMED, why);
     return;
   }

@@ -77,6 +77,35 @@ bool chaski_uuid_parse(chaski_slice text, uint64_t *origin, uint64_t *seq) {
   return true;
 }
 
+static inline uint64_t difference(const uint8_t *a, const uint8_t *b) {
+  uint64_t x, y;
+  memcpy(&x, a, sizeof x);
+  memcpy(&y, b, sizeof y);
+  return x ^ y;
+}
+
+/* 28 characters as three and a half eights, the last of them overlapping. */
+static inline bool remembered(const chaski_uuid_memo *memo, const uint8_t *p) {
+  const uint8_t *t = memo->text;
+  return *t && !(difference(p, t) | difference(p + 8, t + 8) | difference(p + 16, t + 16) | difference(p + 20, t + 20));
+}
+
+bool chaski_uuid_recall(chaski_uuid_memo *memo, chaski_slice text, uint64_t *origin, uint64_t *seq) {
+  uint64_t wrong = 0;
+  if (text.len == CHASKI_UUID_TEXT && remembered(memo, text.ptr)) {
+    uint32_t low = get_eight(text.ptr + CHASKI_UUID_REMEMBERED, &wrong);
+    if (wrong) return false;
+    *origin = memo->origin;
+    *seq = memo->seq | low;
+    return true;
+  }
+  if (!chaski_uuid_parse(text, origin, seq)) return false;
+  memcpy(memo->text, text.ptr, sizeof memo->text);
+  memo->origin = *origin;
+  memo->seq = *seq & ~(uint64_t)UINT32_MAX;
+  return true;
+}
+
 static uint64_t get64(const uint8_t *p) {
   uint64_t v = 0;
   for (int i = 0; i < 8; i++) v = v << 8 | p[i];

@@ -21,6 +21,16 @@ void chaski_uuid_format(char out[CHASKI_UUID_TEXT], uint64_t origin, uint64_t se
 void chaski_uuid_renumber(char out[CHASKI_UUID_TEXT], uint64_t seq);
 /* True and both set if text is exactly a version 8 UUID (either case). Else false: an opaque id of another maker. */
 bool chaski_uuid_parse(chaski_slice text, uint64_t *origin, uint64_t *seq);
+
+#define CHASKI_UUID_REMEMBERED (CHASKI_UUID_TEXT - 8) /* characters: all but the last digits of seq */
+/* What the ids of one sender have in common, of the one read last. Zeroed: none was. */
+typedef struct chaski_uuid_memo {
+  uint8_t text[CHASKI_UUID_REMEMBERED];
+  uint64_t origin, seq; /* of seq all but the lower 32 bits */
+} chaski_uuid_memo;
+/* As chaski_uuid_parse, quicker when the memo's part comes again. */
+bool chaski_uuid_recall(chaski_uuid_memo *memo, chaski_slice text, uint64_t *origin, uint64_t *seq);
+
 /* A version 4 UUID from 16 random bytes. */
 void chaski_uuid_random(char out[CHASKI_UUID_TEXT], const uint8_t random[16]);
 
