@@ -1,5 +1,6 @@
 -- message_spec.lua: the message object. SPDX-License-Identifier: MIT
 local chaski = require "chaski"
+local core = require "chaski.core"
 local helper = require "spec.helper"
 local nodes = require "spec.lua.nodes"
 
@@ -38,6 +39,35 @@ describe("a message", function()
       assert.is_nil(message.nonsense)
       assert.equal("a", edge.name)
       assert.truthy(tostring(message):find("ChaskiMessage, t", 1, true))
+    end)
+  )
+
+  it(
+    "has the keys of its own data, whatever keys came before",
+    test(function()
+      math.randomseed(7)
+      local alphabet = { "a", "b", "\0", "\255", "0" }
+      local function key(len)
+        local bytes = {}
+        for i = 1, len do
+          bytes[i] = alphabet[math.random(#alphabet)]
+        end
+        return table.concat(bytes)
+      end
+      local function read(data)
+        local fields = { command = "x", topic = "t", ttl = 1 }
+        local message = assert(core.read_frame(core.build_frame(fields, data)))
+        assert.same(data, message.data)
+        assert.same(data, message.data) -- the same table: nothing is read again
+      end
+      for _ = 1, 300 do
+        local data = {}
+        for _ = 1, math.random(0, 12) do
+          data[key(math.random(0, 18))] = math.random() < 0.5 and math.random(0, 1 << 40) or math.random()
+        end
+        read(data)
+        read(data)
+      end
     end)
   )
 

@@ -54,7 +54,23 @@ typedef enum chaski_codec_limit {
   CHASKI_CODEC_LIMIT_NUMBER_KEYS,
 } chaski_codec_limit;
 
+#define CHASKI_CODEC_KEYS 64    /* places of a cache of keys: a power of two */
+#define CHASKI_CODEC_KEY_MAX 16 /* bytes of a key that has a place */
+
+/* Keys of maps that were read lately. Messages of one kind have the same keys, and a place costs less than finding the
+ * string again. Zeroed: none. The strings themselves are in a table, at the index of their place + 1. */
+typedef struct chaski_key {
+  uint64_t text[2]; /* behind its end zeros */
+  uint64_t len;     /* 0: no key */
+} chaski_key;
+
+typedef struct chaski_keys {
+  chaski_key at[CHASKI_CODEC_KEYS];
+} chaski_keys;
+
 typedef struct chaski_unpack_options {
+  chaski_keys *keys; /* NULL, or a cache */
+  int key_strings;   /* the (absolute or pseudo) index of its table */
   chaski_strings strings;
   uint32_t depth; /* <= CHASKI_CODEC_DEPTH_MAX */
   uint32_t count, tables;

@@ -134,10 +134,15 @@ static void set_limits(lua_State *L, const chaski_lua_message *box, chaski_unpac
   options->number_keys = n->pack.number_keys;
 }
 
-static int decode(lua_State *L, chaski_lua_message *box) {
+#define KEYS lua_upvalueindex(3)
+#define KEY_STRINGS lua_upvalueindex(4)
+
+/* keys: NULL, or the cache of the C function that runs. */
+static int decode(lua_State *L, chaski_lua_message *box, chaski_keys *keys) {
   chaski_codec_limit hit = CHASKI_CODEC_LIMIT_NONE;
   chaski_unpack_options options = {.strings = box->custom ? CHASKI_STRINGS_AUTO : (chaski_strings)box->strings};
   options.hit = &hit;
+  options.keys = keys, options.key_strings = KEY_STRINGS;
   set_limits(L, box, &options);
   if (chaski__unpack(L, box->m.data, &options) != 0) {
     tell_malformed(L, box, hit);
@@ -150,8 +155,8 @@ static int decode(lua_State *L, chaski_lua_message *box) {
   return 1;
 }
 
-static int push_data(lua_State *L, chaski_lua_message *box) { /* the message is at 1 */
-  if (!box->decoded) return decode(L, box);
+static int push_data(lua_State *L, chaski_lua_message *box, chaski_keys *keys) { /* the message is at 1 */
+  if (!box->decoded) return decode(L, box, keys);
   lua_getiuservalue(L, 1, 1);
   return 1;
 }
@@ -191,11 +196,13 @@ static int push_field(lua_State *L, chaski_lua_message *box, const char *key) {
   return 0;
 }
 
-static int message_index(lua_State *L) { /* upvalues: metatable, methods */
+static int message_index(lua_State *L) { /* upvalues: metatable, methods, KEYS, KEY_STRINGS */
   chaski_lua_message *box = lua_touserdata(L, 1);
-  const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-  if (!box || !lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1))) chaski__check_message(L, 1);
-  if (strcmp(key, "data") == 0) return push_data(L, box);
+  size_t len = 0;
+  const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : "";
+  if (!box || !lua_getmetatable(L, 1) || lua_topointer(L, -1) != lua_topointer(L, lua_upvalueindex(1)))
+    chaski__check_message(L, 1);
+  if (len == 4 && memcmp(key, "data", 4) == 0) return push_data(L, box, lua_touserdata(L, KEYS));
   lua_settop(L, 2);
   if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1;
   return push_field(L, box, key);
@@ -220,7 +227,7 @@ static int message_totable(lua_State *L) {
   lua_createtable(L, 0, 6);
   for (size_t i = 0; i < sizeof table_fields / sizeof *table_fields; i++)
     if (push_field(L, box, table_fields[i])) lua_setfield(L, 2, table_fields[i]);
-  push_data(L, box);
+  push_data(L, box, NULL);
   lua_setfield(L, 2, "data");
   return 1;
 }
@@ -364,7 +371,9 @@ void chaski__open_message(lua_State *L) {
   lua_pop(L, 1);
   lua_pushvalue(L, -2);
   lua_pushvalue(L, -2);
-  lua_pushcclosure(L, message_index, 2);
+  memset(lua_newuserdatauv(L, sizeof(chaski_keys), 0), 0, sizeof(chaski_keys));
+  lua_createtable(L, CHASKI_CODEC_KEYS, 0);
+  lua_pushcclosure(L, message_index, 4);
   lua_setfield(L, -3, "__index");
   lua_pop(L, 1);
   chaski__runtime(L)->message_mt = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -6,12 +6,16 @@
 #include "codec.h"
 #include "error.h"
 
+#include <assert.h>
+#include <endian.h>
+#include <float.h>
 #include <lauxlib.h>
 #include <math.h>
 #include <mpack.h>
 
 #define PRESIZE_MAX 1024 /* slots a table is born with at most, whatever was announced */
 #define NSEC_MAX 999999999
+#define LEVELS_FREE 5 /* tables in tables for which LUA_MINSTACK is enough: two slots each, and six */
 
 /* An open table. The Lua stack holds the table and, in a map, the key whose value is being read. */
 typedef struct level {
@@ -52,6 +56,14 @@ static uint64_t big_endian(const uint8_t *p, size_t bytes) {
   return v;
 }
 
+/* The same, of 1 to 8 bytes behind the first one, which are there. */
+static inline uint64_t number_at(const reader *r, size_t bytes) {
+  uint64_t v;
+  if (r->end - r->at < 9) return big_endian(r->at + 1, bytes);
+  memcpy(&v, r->at + 1, sizeof v);
+  return be64toh(v) >> (64 - 8 * bytes);
+}
+
 /* --- tokens ------------------------------------------------------------------------------------------------------ */
 
 static bool general_token(reader *r, mpack_token_t *token) {
@@ -83,9 +95,17 @@ static inline bool sized_integer(reader *r, mpack_token_t *token, uint8_t first)
   size_t width = (size_t)1 << (first - 0xcc);
   uint64_t v;
   if (bytes_left(r) <= width) return general_token(r, token);
-  v = big_endian(r->at + 1, width);
+  v = number_at(r, width);
   token->data.value.hi = (uint32_t)(v >> 32), token->data.value.lo = (uint32_t)v;
   return sized(r, token, MPACK_TOKEN_UINT, (uint32_t)width, 1 + width);
+}
+
+/* A float of 8 bytes, as pack.c writes all of them: the token holds its bits. */
+static inline bool sized_float(reader *r, mpack_token_t *token) {
+  if (bytes_left(r) <= 8) return general_token(r, token);
+  uint64_t v = number_at(r, 8);
+  token->data.value.hi = (uint32_t)(v >> 32), token->data.value.lo = (uint32_t)v;
+  return sized(r, token, MPACK_TOKEN_FLOAT, 8, 9);
 }
 
 static inline bool next_token(reader *r, mpack_token_t *token) {
@@ -98,6 +118,7 @@ static inline bool next_token(reader *r, mpack_token_t *token) {
   if (first < 0xa0) return sized(r, token, MPACK_TOKEN_ARRAY, first & 0x0fU, 1);
   if (first < 0xc0) return sized(r, token, MPACK_TOKEN_STR, first & 0x1fU, 1);
   if (first >= 0xcc && first <= 0xcf) return sized_integer(r, token, first);
+  if (first == 0xcb) return sized_float(r, token);
   if (first == 0xd9 && r->end - r->at > 1) return sized(r, token, MPACK_TOKEN_STR, r->at[1], 2);
   return general_token(r, token);
 }
@@ -117,6 +138,16 @@ static void push_unsigned(reader *r, const mpack_token_t *token) {
     lua_pushinteger(r->L, (lua_Integer)v);
   else
     lua_pushnumber(r->L, (lua_Number)v);
+}
+
+static_assert(sizeof(lua_Number) == 8 && DBL_MANT_DIG == 53, "a Lua float has the bits of a float 64 on the wire");
+
+static lua_Number float_of(const mpack_token_t *token) {
+  uint64_t v = (uint64_t)token->data.value.hi << 32 | token->data.value.lo;
+  lua_Number n;
+  if (token->length != sizeof n) return mpack_unpack_float(*token);
+  memcpy(&n, &v, sizeof n);
+  return n;
 }
 
 static bool push_string(reader *r, const mpack_token_t *token) {
@@ -162,7 +193,7 @@ static bool check_table(reader *r, const mpack_token_t *token) {
     return fail_limit(r, CHASKI_CODEC_LIMIT_TABLES, "more than %I tables", r->opt.tables);
   if (least > bytes_left(r)) return fail(r, "truncated: %I elements announced", (lua_Integer)n);
   if (n > r->opt.count - r->count) return fail_limit(r, CHASKI_CODEC_LIMIT_COUNT, "more than %I values", r->opt.count);
-  return lua_checkstack(r->L, 6) || fail(r, "out of Lua stack", 0);
+  return r->depth < LEVELS_FREE || lua_checkstack(r->L, 6) || fail(r, "out of Lua stack", 0);
 }
 
 static bool open_table(reader *r, const mpack_token_t *token) {
@@ -186,26 +217,61 @@ static bool push_number_key(reader *r, level *l, const mpack_token_t *token) {
   else if (token->type == MPACK_TOKEN_SINT)
     lua_pushinteger(r->L, mpack_unpack_sint(*token));
   else
-    lua_pushnumber(r->L, mpack_unpack_float(*token));
+    lua_pushnumber(r->L, float_of(token));
   return !isnan(lua_tonumber(r->L, -1)) || fail(r, "a key that is not a number", 0);
 }
 
-static bool push_string_key(reader *r, const mpack_token_t *token) {
+/* `len` bytes at p, 1 to 8, of `left` that may be read. */
+static inline uint64_t word_of(const uint8_t *p, size_t len, size_t left) {
+  uint64_t w = 0;
+  if (left < sizeof w) {
+    for (size_t i = 0; i < len; i++) w |= (uint64_t)p[i] << 8 * i;
+    return w;
+  }
+  memcpy(&w, p, sizeof w);
+  return le64toh(w) << (64 - 8 * len) >> (64 - 8 * len);
+}
+
+/* Push the key at r->at, which is not empty, from its place in the cache if it is there; afterwards it is. */
+static void push_cached_key(reader *r, size_t len) {
+  const uint8_t *p = r->at;
+  size_t left = bytes_left(r);
+  uint64_t low = word_of(p, len < 8 ? len : 8, left), high = len > 8 ? word_of(p + 8, len - 8, left - 8) : 0;
+  size_t place = (size_t)((low ^ high * 31) * UINT64_C(0x9e3779b97f4a7c15) >> 58);
+  chaski_key *key = &r->opt.keys->at[place];
+  r->at += len;
+  if (key->len == len && key->text[0] == low && key->text[1] == high) {
+    lua_rawgeti(r->L, r->opt.key_strings, (lua_Integer)place + 1);
+    return;
+  }
+  lua_pushlstring(r->L, (const char *)p, len);
+  key->len = 0; /* in case the next raises */
+  lua_pushvalue(r->L, -1);
+  lua_rawseti(r->L, r->opt.key_strings, (lua_Integer)place + 1);
+  key->text[0] = low, key->text[1] = high, key->len = len;
+}
+
+static bool push_string_key(reader *r, uint32_t len) {
   chaski_slice s;
-  if (token->length > r->opt.key_size)
+  if (len > r->opt.key_size)
     return fail_limit(r, CHASKI_CODEC_LIMIT_KEY_SIZE, "a key longer than %I bytes", r->opt.key_size);
-  if (!take(r, token->length, &s)) return false;
+  if (r->opt.keys && len - 1 < CHASKI_CODEC_KEY_MAX && len <= bytes_left(r)) {
+    push_cached_key(r, len);
+    return true;
+  }
+  if (!take(r, len, &s)) return false;
   lua_pushlstring(r->L, (const char *)s.ptr, s.len);
   return true;
 }
 
-static bool push_key(reader *r, level *l) {
+static bool push_other_key(reader *r, level *l) {
   mpack_token_t token;
-  if (!next_token(r, &token)) return false;
+  r->token = r->at;
+  if (!general_token(r, &token)) return false;
   switch (token.type) {
   case MPACK_TOKEN_STR:
   case MPACK_TOKEN_BIN:
-    return push_string_key(r, &token);
+    return push_string_key(r, token.length);
   case MPACK_TOKEN_UINT:
   case MPACK_TOKEN_SINT:
   case MPACK_TOKEN_FLOAT:
@@ -222,6 +288,13 @@ static bool push_key(reader *r, level *l) {
     break;
   }
   return fail(r, "a key that is neither string, number nor boolean", 0);
+}
+
+/* Nearly all are strings of less than 32 bytes. */
+static inline bool push_key(reader *r, level *l) {
+  if (r->at == r->end || (*r->at & 0xe0) != 0xa0) return push_other_key(r, l);
+  r->token = r->at;
+  return push_string_key(r, *r->at++ & 0x1f);
 }
 
 /* --- the walk ---------------------------------------------------------------------------------------------------- */
@@ -241,7 +314,7 @@ static bool push_value(reader *r, const level *parent) {
     lua_pushinteger(r->L, mpack_unpack_sint(token));
     return true;
   case MPACK_TOKEN_FLOAT:
-    lua_pushnumber(r->L, mpack_unpack_float(token));
+    lua_pushnumber(r->L, float_of(&token));
     return true;
   case MPACK_TOKEN_BOOLEAN:
     lua_pushboolean(r->L, token.data.value.lo != 0);
