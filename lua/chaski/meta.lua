@@ -105,6 +105,7 @@
 ---@field datagram_rate chaski.limit 10: datagrams a second from one source, and twice as many at once
 ---@field datagram_rate_all chaski.limit 200: the same from all sources
 ---@field ping_echo_max chaski.limit 64 KiB: dummy data a pong echoes
+---@field ping_rate chaski.limit 1000: pings a second of one edge that are answered, and twice as many at once
 ---@field log_rate chaski.limit 10: lines a second in the log of edges that ended; then their number
 ---@field loop_lag chaski.limit 0.1 s: a timer that rings so late: the loop was held up
 

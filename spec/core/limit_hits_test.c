@@ -182,6 +182,28 @@ static void the_log_tells_of_so_many_ends_a_second(void **state) {
   }
 }
 
+static uint64_t answered(struct raw *r, size_t pings) {
+  uint64_t before = r->got[RAW_PONG];
+  for (size_t i = 0; i < pings; i++) raw_ping(r, "p", 0);
+  rig_pass(100 * MS);
+  return r->got[RAW_PONG] - before;
+}
+
+static void so_many_pings_a_second_are_answered(void **state) {
+  (void)state;
+  chaski_node_options o = options();
+  o.limits.ping_rate = 10;
+  struct peer *a = rig_node_with("a", &o);
+  struct raw *eager = raw_join("10.1.0.1", a), *other = raw_join("10.1.0.2", a);
+  assert_int_equal(answered(eager, 50), 20);
+  HITS(a, ping_rate, 30);
+  assert_int_equal(answered(other, 5), 5);
+  assert_in_range(answered(eager, 5), 1, 2); /* one in 100 ms */
+  rig_pass(10 * SECOND);
+  assert_int_equal(answered(eager, 50), 20);
+  assert_true(chaski_node_edge_count(a->node) == 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, raw_setup, raw_teardown)
 
 int main(void) {
@@ -192,6 +214,7 @@ int main(void) {
       TEST(hops_beyond_the_limit_are_cut),
       TEST(one_address_has_so_many_edges_and_no_more),
       TEST(the_log_tells_of_so_many_ends_a_second),
+      TEST(so_many_pings_a_second_are_answered),
   };
   return cmocka_run_group_tests_name("limit hits", tests, NULL, NULL);
 }

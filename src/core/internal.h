@@ -109,6 +109,7 @@ struct chaski__link {
   size_t backlog;         /* bytes of the outbox up to the end of its last counted frame: pings are no progress */
   uint64_t frame_started; /* ns: when the frame that is coming in began; 0: none */
   uint64_t ping_due;      /* ns: the next keep-alive */
+  uint64_t pinged;        /* ns: when the pings that were answered would have come at ping_rate */
   chaski__link *dirty_next;
   chaski__link *leaving_prev, *leaving_next; /* in node->leaving while it says goodbye */
   chaski__topic_memo *topic;                 /* of the last frame, by its serialised bytes; NULL: none came yet */

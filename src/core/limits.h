@@ -54,6 +54,7 @@
   X(datagram_rate, "count", 10, 1, 100000, "datagrams a second from one source, and twice as many at once")            \
   X(datagram_rate_all, "count", 200, 1, 1000000, "the same from all sources")                                          \
   X(ping_echo_max, "bytes", 64 * CHASKI_KIB, 0, CHASKI_MIB, "dummy data a pong echoes")                                \
+  X(ping_rate, "count", 1000, 1, 1000000, "pings a second of one edge that are answered, and twice as many at once")   \
   X(log_rate, "count", 10, 1, 1000000, "lines a second in the log of edges that ended; then their number")             \
   X(loop_lag, "s", 100 * CHASKI_MS, CHASKI_MS, 3600 * CHASKI_S, "a timer that rings so late: the loop was held up")
 

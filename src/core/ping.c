@@ -87,6 +87,17 @@ static bool has_room(const chaski__link *link, size_t len) {
   return link->out.bytes + len <= most;
 }
 
+/* As many as come in two seconds at the rate may come at once (GCRA, ITU-T I.371: one time stands for the bucket). */
+static bool too_many(chaski__link *link) {
+  uint64_t now = link->loop->now, from = link->pinged > now ? link->pinged : now;
+  if (from - now >= 2 * CHASKI_S) {
+    CHASKI__HIT(link->node, ping_rate);
+    return true;
+  }
+  link->pinged = from + CHASKI_S / link->node->limits.ping_rate;
+  return false;
+}
+
 static void send_pong(chaski__link *link, const chaski__mp_field *f, const chaski_message *m) {
   chaski__buf b = {0};
   bool ours = link->edge->protocol != 0; /* who is told of subscriptions as they change needs no list here */
@@ -124,7 +135,7 @@ void chaski__ping_receive(chaski__link *link, const chaski_message *m) {
   const char *key;
   if (chaski__mp_fields(m->data, f, F_DUMMY_DATA + 1, &key) || f[F_PING_ID].value.bytes.len > CHASKI_ID_MAX)
     chaski__link_fail(link, CHASKI_EPROTOCOL, "ping: bad data");
-  else if (link->state == LINK_NEW || link->state == LINK_LIVE)
+  else if ((link->state == LINK_NEW || link->state == LINK_LIVE) && !too_many(link))
     send_pong(link, f, m);
 }
 
