@@ -352,6 +352,27 @@ describe("a slow handler", function()
     assert_well(process, 0)
   end)
 
+  it_async("has that time for each message, though many come at once", function()
+    local process = run(
+      [[
+        local done = 0
+        victim:subscribe("do", function()
+          local begun = os.clock()
+          while os.clock() - begun < 0.04 do end
+          done = done + 1
+        end)
+        for i = 1, 25 do assert(sender:publish("do", i)) end
+        round(10)
+        print(done, chaski.handler_limits().warned)
+        finish()
+      ]],
+      { "--handler-limit=0.5", "--handler-warn=0.4" }
+    )
+    assert.equal("", process.err)
+    assert.matches("^26\t0\n", process.out)
+    assert_well(process, 0)
+  end)
+
   it_async("may wait as long as it likes: only what it computes at a stretch counts", function()
     local process = run(
       [[

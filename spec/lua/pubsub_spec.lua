@@ -106,6 +106,78 @@ describe("a topic handler", function()
   )
 
   it(
+    "handles what comes at once one after the other, whatever one of them does",
+    test(function()
+      local a, b, edge = nodes.pair()
+      local got, wait = nodes.collector()
+      b:subscribe("x", function(message)
+        local n = message.data
+        got[#got + 1] = n
+        if n % 7 == 0 then error "on purpose" end
+        if n % 5 == 0 then chaski.sleep(0) end
+        if n % 11 == 0 then collectgarbage() end
+      end)
+      nodes.knows(edge, "x")
+      for i = 1, 100 do
+        assert(a:publish("x", i))
+      end
+      wait(100)
+      for i = 1, 100 do
+        assert.equal(i, got[i])
+      end
+      assert.equal(100, b.status.counters.delivered)
+      helper.expect_errors(14)
+    end)
+  )
+
+  it(
+    "gets what had come in order when it closes the edge",
+    test(function()
+      local a, b, edge = nodes.pair { reconnect = false }
+      local got = {}
+      b:subscribe("x", function(message, from)
+        got[#got + 1] = message.data
+        if message.data == 3 then from:close() end
+      end)
+      nodes.knows(edge, "x")
+      for i = 1, 20 do
+        assert(a:publish("x", i))
+      end
+      eventually(function()
+        return #a.edges == 0 and #b.edges == 0
+      end, "the edge has ended")
+      assert.is_true(#got >= 3)
+      for i, n in ipairs(got) do
+        assert.equal(i, n)
+      end
+    end)
+  )
+
+  it(
+    "is cancelled when it waits after stopping its node, and not called again",
+    test(function()
+      local a, b, edge = nodes.pair { reconnect = false }
+      local got, cancelled = {}, nil
+      b:subscribe("x", function(message)
+        got[#got + 1] = message.data
+        if message.data < 3 then return end
+        chaski.spawn(b.stop, b)
+        local ok, err = pcall(chaski.sleep, 5)
+        cancelled = not ok and err.code
+      end)
+      nodes.knows(edge, "x")
+      for i = 1, 20 do
+        assert(a:publish("x", i))
+      end
+      eventually(function()
+        return cancelled
+      end, "the handler is cancelled")
+      assert.equal("cancelled", cancelled)
+      assert.same({ 1, 2, 3 }, got)
+    end)
+  )
+
+  it(
     "runs several at a time when it says so",
     test(function()
       local a, b, edge = nodes.pair()

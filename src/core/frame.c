@@ -114,6 +114,12 @@ int chaski_frame_next(chaski_frame_decoder *d, chaski_slice *in, chaski_frame *f
   return 1;
 }
 
+bool chaski_frame_peek(const chaski_frame_decoder *d, chaski_slice in, chaski_frame *frame) {
+  if (d->partial || in.len < CHASKI_FRAME_HEADER || too_big(d, in.ptr) || in.len < frame_size(in.ptr)) return false;
+  *frame = frame_at(in.ptr);
+  return true;
+}
+
 bool chaski_frame_pending(const chaski_frame_decoder *d) {
   return d->partial && !handed_out(d);
 }

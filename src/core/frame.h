@@ -33,6 +33,10 @@ void chaski_frame_decoder_free(chaski_frame_decoder *d); /* back to the state af
  * CHASKI_ETOOBIG: a length is over its limit. CHASKI_ENOMEM. After an error the stream cannot go on. */
 int chaski_frame_next(chaski_frame_decoder *d, chaski_slice *in, chaski_frame *frame);
 
+/* True, and *frame set as next will set it, if the next frame lies whole in `in` and is not over a limit. Takes
+ * nothing. False says nothing of what next will find. */
+bool chaski_frame_peek(const chaski_frame_decoder *d, chaski_slice in, chaski_frame *frame);
+
 /* True while a frame has begun and is not complete (for the deadline of started frames, and truncation). */
 bool chaski_frame_pending(const chaski_frame_decoder *d);
 

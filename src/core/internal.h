@@ -20,6 +20,14 @@
 
 typedef struct chaski__link chaski__link;
 
+/* What was read from a stream, while its frames are handed out. */
+typedef struct chaski__reading {
+  chaski__link *link;
+  chaski_slice in;          /* not yet taken */
+  chaski_subscription *sub; /* whose message is being delivered, if nobody else gets it; else NULL */
+  chaski__topic *topic;     /* its */
+} chaski__reading;
+
 struct chaski_loop {
   chaski_env env;
   uint64_t now; /* ns, as of the last upcall */
@@ -32,6 +40,7 @@ struct chaski_loop {
   chaski__arena arena;
   chaski_message_template head; /* of what was published last */
   chaski_message_memo seen;     /* of what was received last */
+  chaski__reading *reading;     /* NULL outside of data */
   chaski__link *dirty;          /* links with something to write or a failure to act on */
   size_t nodes;
   chaski_node *list;    /* nodes that are not destroyed */
@@ -263,6 +272,7 @@ extern const chaski_stream_events chaski__link_events;
 chaski__link *chaski__link_new(chaski_edge *edge, bool dialled); /* holds edge; NULL: out of memory */
 void chaski__link_free(chaski__link *link);                      /* only one without a stream */
 /* Queue one frame; counted: see chaski__counts. CHASKI_OK, ENOMEM. Marks are the caller's business. */
+bool chaski__link_reads(const chaski__link *link); /* what its peer sends is still looked at */
 int chaski__link_send(chaski__link *link, const chaski__span *frame, bool counted);
 void chaski__link_push(chaski__link *link);  /* write what is queued, with no upcall: failures are kept */
 void chaski__link_flush(chaski__link *link); /* the same at the end of a turn, where failures are acted on */

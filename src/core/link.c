@@ -154,7 +154,7 @@ static void on_written(void *user, int status) {
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------ */
-static bool reads(const chaski__link *link) {
+bool chaski__link_reads(const chaski__link *link) {
   return link->state == LINK_NEW || link->state == LINK_LIVE || link->state == LINK_LEAVING ||
          (link->state == LINK_LEFT && link->session);
 }
@@ -184,21 +184,33 @@ static void hit_length(chaski__link *link, chaski_slice rest) {
     CHASKI__HIT(link->node, data_max);
 }
 
+/* Hands out frames as long as there are whole ones; what chaski_frame_next said of the rest. */
+static int hand_out(chaski__reading *reading, bool *completed) {
+  chaski__link *link = reading->link;
+  chaski_loop *loop = link->loop;
+  chaski__reading *outer = loop->reading;
+  chaski_frame frame;
+  int r = 0;
+  loop->reading = reading;
+  while (chaski__link_reads(link) && (r = chaski_frame_next(&link->decoder, &reading->in, &frame)) == 1) {
+    *completed = true;
+    chaski__receive(link, &frame);
+  }
+  loop->reading = outer;
+  return r;
+}
+
 static void on_data(void *user, const uint8_t *bytes, size_t len) {
   chaski__link *link = user;
   chaski__loop_touch(link->loop);
   link->heard = link->loop->now;
   link->edge->counters.bytes_in += len;
   link->node->counters.bytes_in += len;
-  chaski_slice in = chaski_slice_of(bytes, len);
-  chaski_frame frame;
+  chaski__reading reading = {.link = link, .in = chaski_slice_of(bytes, len)};
   bool completed = false;
-  int r = 0;
-  while (reads(link) && (r = chaski_frame_next(&link->decoder, &in, &frame)) == 1) {
-    completed = true;
-    chaski__receive(link, &frame);
-  }
-  if (!reads(link)) return;
+  int r = hand_out(&reading, &completed);
+  chaski_slice in = reading.in;
+  if (!chaski__link_reads(link)) return;
   if (r == CHASKI_ETOOBIG && is_foreign(link, in)) {
     chaski__link_fail(link, CHASKI_EPROTOCOL, FOREIGN);
     return;

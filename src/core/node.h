@@ -171,6 +171,8 @@ uint64_t chaski_node_in_flight(const chaski_node *node); /* frames, counted by w
  * order they were made. On a root the topic "@" takes every message that no other subscription of the node took. Peers
  * are told when a topic is new. CHASKI_OK, ENOMEM, EINVAL, ETOOBIG, EFORBIDDEN (our certificate does not allow it). */
 int chaski_node_subscribe(chaski_node *node, chaski_slice topic, void *sub_user, chaski_subscription **out);
+/* From now on there is no upcall for it: all it does is that the topic is subscribed to. */
+void chaski_subscription_silence(chaski_subscription *sub);
 /* Remove it; allowed inside its own message upcall. */
 void chaski_subscription_remove(chaski_subscription *sub);
 /* Call fn(ctx, topic, has) for each topic subscribed to, in no particular order. */
@@ -307,6 +309,10 @@ typedef struct chaski_traffic {
 const chaski_traffic *chaski_edge_traffic(const chaski_edge *edge);
 bool chaski_edge_subscribed(const chaski_edge *edge, chaski_slice topic);
 void chaski_edge_topics(const chaski_edge *edge, void (*fn)(void *ctx, chaski_slice topic), void *ctx);
+/* Inside the upcall `message` only: take the message behind the one that it is called for, if it has come already and
+ * would be the next upcall's, for the same subscription and nobody else. true: it is delivered with that; *m lives
+ * until the upcall returns. Who is called for a stream of messages need not be entered for each. */
+bool chaski_edge_next_message(chaski_edge *edge, chaski_message *m);
 /* Stop and restart reading (back-pressure of a blocking inbox). Counted: as many resumes as pauses. The lease waits
  * meanwhile. */
 void chaski_edge_pause(chaski_edge *edge);

@@ -60,18 +60,37 @@ static void sweep(chaski_node *node, chaski__topic *topic) {
   chaski__topic_drop(&node->topics, topic);
 }
 
+/* The subscription that is called for a message, if it is only one. */
+static chaski_subscription *only_one(const chaski__topic *topic) {
+  chaski_subscription *s, *found = NULL;
+  DL_FOREACH(topic->subs, s) {
+    if (s->dead || s->silent) continue;
+    if (found) return NULL;
+    found = s;
+  }
+  return found;
+}
+
+/* While it is called it may take the messages behind this one. */
+static void note_delivering(chaski__link *link, chaski__topic *topic) {
+  chaski__reading *r = link->loop->reading;
+  if (!r || r->link != link) return;
+  r->topic = topic;
+  r->sub = topic ? only_one(topic) : NULL;
+}
+
 /* Every subscription made before now gets it, also when one of them removes another. */
 static void deliver(chaski__link *link, chaski__topic *topic, const chaski_message *m) {
   chaski_node *node = link->node;
   chaski_subscription *s = topic->subs, *last = s->prev; /* utlist: the head's prev is the tail */
+  note_delivering(link, topic);
   topic->busy++;
   for (;; s = s->next) {
-    if (!s->dead && node->events.message) {
-      node->counters.delivered++;
-      node->events.message(node->user, s->user, link->edge, m);
-    }
+    if (!s->dead) node->counters.delivered++;
+    if (!s->dead && !s->silent && node->events.message) node->events.message(node->user, s->user, link->edge, m);
     if (s == last) break;
   }
+  note_delivering(link, NULL);
   if (--topic->busy == 0 && !node->destroyed) sweep(node, topic);
 }
 
@@ -119,6 +138,43 @@ static void receive_message(chaski__link *link, chaski__topic *topic, const chas
   if (!is_new(link, m)) return;
   if (relay) chaski__relay(node, m, link->edge, topic);
   if (wanted) deliver_or_catch(link, topic, m);
+}
+
+/* --- the messages behind one that is being delivered ---------------------------------------------------------- */
+static bool is_alone(const chaski__reading *r) {
+  return r->sub && only_one(r->topic) == r->sub && !r->link->node->destroyed;
+}
+
+/* The next frame is a message that goes to the same subscription and nowhere else, as it stands. */
+static bool is_like(const chaski__reading *r, chaski_frame *frame, chaski_message *m) {
+  chaski__link *link = r->link;
+  const char *why;
+  if (link->state != LINK_LIVE || !link->sent_back || !chaski_frame_peek(&link->decoder, r->in, frame)) return false;
+  if (chaski_message_read(frame, &link->loop->seen, m, &why) != CHASKI_OK || !IS(m->command, "ChaskiMessage"))
+    return false;
+  if (m->ttl_clamped || m->ttl > link->node->limits.ttl_max || propagated(link->node, m->command)) return false;
+  return topic_of(link, frame, m) == r->topic;
+}
+
+static void take(chaski__reading *r, const chaski_frame *frame) {
+  chaski__link *link = r->link;
+  r->in = chaski_slice_of(r->in.ptr + frame->bytes.len, r->in.len - frame->bytes.len);
+  link->node->counters.frames_in++;
+  link->edge->counters.frames_in++;
+  if (link->session) chaski__session_received(link, frame->bytes.len);
+}
+
+bool chaski_edge_next_message(chaski_edge *edge, chaski_message *m) {
+  chaski__reading *r = edge->node ? edge->node->loop->reading : NULL;
+  chaski_frame frame;
+  if (!r || !edge->link || r->link != edge->link) return false;
+  while (is_alone(r) && is_like(r, &frame, m)) {
+    take(r, &frame);
+    if ((r->link->transport->may && !chaski__may_receive(r->link, m)) || !is_new(r->link, m)) continue;
+    r->link->node->counters.delivered += r->topic->live_subs;
+    return true;
+  }
+  return false;
 }
 
 /* Handlers may be registered as late as the first command comes. */

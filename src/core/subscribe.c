@@ -27,6 +27,10 @@ int chaski_node_subscribe(chaski_node *node, chaski_slice name, void *sub_user, 
   return CHASKI_OK;
 }
 
+void chaski_subscription_silence(chaski_subscription *sub) {
+  sub->silent = true;
+}
+
 void chaski_subscription_remove(chaski_subscription *s) {
   chaski__topic *topic = s->topic;
   chaski_node *node = s->node;

@@ -12,7 +12,8 @@ struct chaski_subscription {
   chaski_node *node;
   struct chaski__topic *topic;
   void *user;
-  bool dead; /* removed while its topic's messages are being delivered: freed after */
+  bool dead;   /* removed while its topic's messages are being delivered: freed after */
+  bool silent; /* no upcall */
   chaski_subscription *prev, *next;
 };
 

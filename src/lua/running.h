@@ -34,4 +34,12 @@ static inline void chaski__entry_again(chaski_runtime *rt) {
     if (f->hooked) rt->watch->unhook(f);
 }
 
+/* What runs now begins anew, with something else: that has time of its own. */
+static inline void chaski__entry_next(chaski_runtime *rt) {
+  if (!rt->entry || rt->entry->outer) return;
+  rt->stretches++;
+  if (rt->watch && !rt->watch->armed) rt->watch->arm();
+  chaski__entry_again(rt);
+}
+
 #endif

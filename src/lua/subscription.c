@@ -5,6 +5,7 @@
 #include "binding.h"
 #include "error.h"
 #include "running.h"
+#include "task.h"
 
 #define CLASS "chaski.subscription"
 #define WHERE "handler of "
@@ -39,6 +40,7 @@ typedef struct delivery { /* one message on its way into Lua; message NULL: the 
   chaski_lua_sub *sub;
   chaski_edge *edge;
   const chaski_message *message;
+  chaski_message *next; /* room for the one behind it, if that may be taken too */
 } delivery;
 
 /* --- life ------------------------------------------------------------------------------------------------------- */
@@ -277,19 +279,45 @@ static int handled(lua_State *L, int status, lua_KContext ctx) {
   return 1;
 }
 
+/* The handler came back at once, so that this task may handle the next message as well. */
+static bool take_next(delivery *d) {
+  const chaski_lua_sub *s = d->sub;
+  if (!d->next || !d->edge || !s->node || !s->node->rt->L || waiting_count(s) > 0) return false;
+  if (!chaski__task_unused(s->node->rt) || !chaski_edge_next_message(d->edge, d->next)) return false;
+  chaski__entry_next(s->node->rt);
+  d->message = d->next;
+  return true;
+}
+
+enum { GUARD = 2, HANDLER, EDGE };
+
+/* On the stack: the guard, the handler and the edge. */
+static int handle(lua_State *L, delivery *d) {
+  chaski_lua_sub *s = d->sub;
+  int status;
+  do {
+    lua_settop(L, EDGE);
+    lua_pushvalue(L, HANDLER);
+    chaski__push_message(L, s->node, d->edge, d->message);
+    lua_pushvalue(L, EDGE);
+    status = lua_pcallk(L, 2, 0, GUARD, (lua_KContext)s, handled);
+  } while (status == LUA_OK && take_next(d));
+  return handled(L, status, (lua_KContext)s);
+}
+
 static int enter_handler(lua_State *L) {
-  const delivery *d = lua_touserdata(L, 1);
+  delivery *d = lua_touserdata(L, 1);
   chaski_lua_sub *s = d->sub;
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->node->refs);
   lua_rawgeti(L, 2, s->handler);
   lua_rawgeti(L, 2, s->guard);
-  lua_replace(L, 2);
+  lua_replace(L, GUARD);
   if (d->message) {
-    chaski__push_message(L, s->node, d->edge, d->message);
     chaski__push_edge(L, s->node, d->edge);
-  } else
-    pop_inbox(L, s);
-  return handled(L, lua_pcallk(L, 2, 0, 2, (lua_KContext)s, handled), (lua_KContext)s);
+    return handle(L, d);
+  }
+  pop_inbox(L, s);
+  return handled(L, lua_pcallk(L, 2, 0, GUARD, (lua_KContext)s, handled), (lua_KContext)s);
 }
 
 static void ended(void *owner, chaski_task *task, int status, lua_State *co);
@@ -306,7 +334,7 @@ static void drain(chaski_lua_sub *s) {
   s->refs++;
   while (s->node && s->node->anchors && waiting_count(s) > 0 && s->running < s->concurrency) {
     lua_Integer before = s->head;
-    start(&(delivery){s, NULL, NULL});
+    start(&(delivery){s, NULL, NULL, NULL});
     if (s->head == before && waiting_count(s) > 0) break; /* out of memory */
   }
   release(s);
@@ -339,9 +367,10 @@ static void deliver(delivery *d) {
 void chaski__sub_message(void *user, void *sub, chaski_edge *edge, const chaski_message *m) {
   chaski_lua_sub *s = sub;
   (void)user;
-  if (s->passive || !s->node || !s->node->rt->L) return;
+  chaski_message next;
+  if (!s->node || !s->node->rt->L) return;
   s->refs++;
-  deliver(&(delivery){s, edge, m});
+  deliver(&(delivery){s, edge, m, &next});
   release(s);
 }
 
@@ -439,7 +468,10 @@ static void read_options(lua_State *L, chaski_lua_sub *s, const chaski_lua_node 
 
 static int join_core(chaski_lua_sub *s, topic *t) {
   chaski_node *core = s->node->core;
-  return s->command ? chaski_node_handle(core, name_of(t), s) : chaski_node_subscribe(core, name_of(t), s, &t->core);
+  if (s->command) return chaski_node_handle(core, name_of(t), s);
+  int rc = chaski_node_subscribe(core, name_of(t), s, &t->core);
+  if (rc == CHASKI_OK && s->passive) chaski_subscription_silence(t->core);
+  return rc;
 }
 
 static int join(chaski_lua_sub *s, const topic **failed) {

@@ -573,6 +573,11 @@ lua_State *chaski__task_co(const chaski_task *t) {
   return t->state == OVER || t->state == IDLE ? NULL : t->co;
 }
 
+bool chaski__task_unused(const chaski_runtime *rt) {
+  const chaski_task *t = rt->current;
+  return t && t->refs == 1 && !t->cancel && !t->cancelled && !t->unlimited && !t->suspended;
+}
+
 void chaski__task_unlimit(chaski_task *t) {
   t->unlimited = true;
 }

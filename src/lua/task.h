@@ -19,6 +19,9 @@ void chaski__task_cancel(chaski_task *task);
 void chaski__task_drop(chaski_task *task);
 bool chaski__task_suspended(const chaski_task *task);
 lua_State *chaski__task_co(const chaski_task *task); /* NULL when over */
+/* The task that runs now is as it was when it began: nobody holds it, has cancelled it, or told it apart. Then it may
+ * take on something else. */
+bool chaski__task_unused(const chaski_runtime *rt);
 /* It is no handler: who watches the time that handlers take leaves it alone, and what is called in it. */
 void chaski__task_unlimit(chaski_task *task);
 bool chaski__task_unlimited(const chaski_task *task);
