@@ -75,8 +75,22 @@ static chaski_slice next_record(chaski_stream *s) {
   return s->layer->gather ? gather(s->layer->gather, rest) : chaski_slice_of(NULL, 0);
 }
 
+/* Bytes of plaintext that the next record will hold. */
+static size_t next_len(const chaski__tls_rest *rest) {
+  size_t len = 0;
+  chaski__tls_rest r = *rest;
+  while (r.at < r.n && len < CHASKI__TLS_RECORD) {
+    chaski_slice piece = first_of(&r);
+    len += piece.len;
+    advance(&r, piece.len);
+  }
+  return len < CHASKI__TLS_RECORD ? len : CHASKI__TLS_RECORD;
+}
+
+/* For the next record. The last of a write, which mostly is a short one, leaves with the others. */
 static bool has_room(const chaski_stream *s) {
-  return !s->out || sizeof s->out->bytes - s->out->len >= CHASKI__TLS_SEALED;
+  size_t sealed = next_len(&s->rest) + CHASKI__TLS_SEALED - CHASKI__TLS_RECORD;
+  return !s->out || sizeof s->out->bytes - s->out->len >= sealed;
 }
 
 static void encrypt_record(chaski_stream *s) {
