@@ -351,8 +351,7 @@ static void a_long_write_leaves_in_batches(void **state) {
   finish();
 }
 
-/* --- writes that the handshake or the keys get in the way of --------------------------------------------------------
- */
+/* --- writing, the handshake and keys ------------------------------------------------------------------------------ */
 
 static void shut_now(side *s) {
   int64_t taken = side_write(s, block, 1000);
