@@ -101,7 +101,7 @@ static void encrypt_record(chaski_stream *s) {
     return;
   }
   size_t len;
-  ERR_clear_error();
+  chaski__tls_clear_errors();
   if (SSL_write_ex(s->ssl, record.ptr, record.len, &len))
     advance(&s->rest, len);
   else
