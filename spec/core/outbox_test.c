@@ -439,6 +439,8 @@ static void what_is_kept_has_a_bound_and_the_oldest_goes(void **state) {
   assert_ptr_equal(block_of(900000), last);
   block_of(2 * CHASKI_SPARE_BYTES);
   assert_ptr_equal(block_of(900000), last);
+  chaski__arena_free(&arena);
+  assert_int_equal(arena.spare_bytes, 0);
 }
 
 static void no_more_blocks_are_kept_than_there_is_room_for(void **state) {

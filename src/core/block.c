@@ -90,5 +90,5 @@ bool chaski__arena_take(chaski__arena *a, size_t len, chaski__span *out) {
 void chaski__arena_free(chaski__arena *a) {
   if (a->current) chaski__block_release(a, a->current);
   a->current = NULL;
-  while (a->spares) chaski__free(a->spare[--a->spares]);
+  while (a->spares) chaski__free(take_out(a, a->spares - 1));
 }
