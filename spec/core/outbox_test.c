@@ -396,6 +396,65 @@ static void the_arena_knows_what_is_held(void **state) {
   assert_int_equal(arena.held, 0);
 }
 
+/* --- blocks that are used again ----------------------------------------------------------------------------- */
+static const chaski__block *block_of(size_t len) {
+  chaski__span s = take_frame(len);
+  const chaski__block *block = s.block;
+  assert_int_equal(block->cap, len);
+  assert_int_equal(block->used, len);
+  drop(&s);
+  return block;
+}
+
+static void the_block_of_a_large_frame_is_used_again(void **state) {
+  (void)state;
+  const chaski__block *block = block_of(65700);
+  allow_allocations(0);
+  assert_ptr_equal(block_of(65700), block);
+  assert_ptr_equal(block_of(65701), block); /* a little more */
+  assert_ptr_equal(block_of(63000), block); /* and a little less */
+  assert_ptr_equal(block_of(65700), block);
+}
+
+static void a_block_is_not_used_for_much_less_than_it_holds(void **state) {
+  (void)state;
+  const chaski__block *large = block_of(500000);
+  assert_ptr_not_equal(block_of(100000), large);
+  assert_ptr_equal(block_of(500000), large);
+  assert_int_equal(arena.spares, 2);
+}
+
+static void small_private_blocks_are_not_kept(void **state) {
+  (void)state;
+  chaski__block_release(&arena, chaski__block_new(&arena, CHASKI_OUTBOX_TAIL));
+  assert_int_equal(arena.spares, 0);
+}
+
+static void what_is_kept_has_a_bound_and_the_oldest_goes(void **state) {
+  (void)state;
+  for (size_t len = 40000; len < 900000; len += len / 4) block_of(len);
+  assert_true(arena.spare_bytes <= CHASKI_SPARE_BYTES);
+  const chaski__block *last = block_of(900000);
+  assert_true(arena.spare_bytes <= CHASKI_SPARE_BYTES);
+  assert_ptr_equal(block_of(900000), last);
+  block_of(2 * CHASKI_SPARE_BYTES);
+  assert_ptr_equal(block_of(900000), last);
+  chaski__arena_free(&arena);
+  assert_int_equal(arena.spare_bytes, 0);
+}
+
+static void no_more_blocks_are_kept_than_there_is_room_for(void **state) {
+  (void)state;
+  chaski__span spans[2 * CHASKI_SPARE_BLOCKS];
+  for (size_t i = 0; i < 2 * CHASKI_SPARE_BLOCKS; i++) spans[i] = take_frame(40000);
+  for (size_t i = 0; i < 2 * CHASKI_SPARE_BLOCKS; i++) drop(&spans[i]);
+  assert_int_equal(arena.spares, CHASKI_SPARE_BLOCKS);
+  assert_int_equal(arena.held, 0);
+  allow_allocations(0);
+  for (size_t i = 0; i < CHASKI_SPARE_BLOCKS; i++) spans[i] = take_frame(40000);
+  for (size_t i = 0; i < CHASKI_SPARE_BLOCKS; i++) drop(&spans[i]);
+}
+
 /* --- no memory ---------------------------------------------------------------------------------------------- */
 static void without_memory_nothing_changes(void **state) {
   (void)state;
@@ -455,6 +514,11 @@ int main(void) {
       TEST(a_sieve_that_nothing_passes_leaves_an_empty_box),
       TEST(a_sieve_without_memory_changes_nothing),
       TEST(the_arena_knows_what_is_held),
+      TEST(the_block_of_a_large_frame_is_used_again),
+      TEST(a_block_is_not_used_for_much_less_than_it_holds),
+      TEST(small_private_blocks_are_not_kept),
+      TEST(what_is_kept_has_a_bound_and_the_oldest_goes),
+      TEST(no_more_blocks_are_kept_than_there_is_room_for),
       TEST(without_memory_nothing_changes),
       TEST(a_copy_that_finds_no_memory_changes_nothing),
       TEST(a_full_box_is_dropped_whole),

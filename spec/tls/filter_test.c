@@ -300,6 +300,59 @@ static void large_writes_cross_both_ways(void **state) {
   finish();
 }
 
+/* --- how often the inner stream is called ------------------------------------------------------------------------- */
+
+static chaski_transport counting; /* the network's, but for write() */
+static int writes;
+
+static int64_t count_write(chaski_stream *inner, const chaski_slice *slices, size_t n) {
+  writes++;
+  return rig.base->transport->write(inner, slices, n);
+}
+
+static void count_writes(void) {
+  chaski_tls_layer_release(rig.layer);
+  counting = *rig.base->transport;
+  counting.write = count_write;
+  assert_int_equal(chaski_tls_layer_new(rig.loop, &counting, rig.base->ctx, rig.client, rig.server, &rig.layer),
+                   CHASKI_OK);
+  rig.env.ctx = rig.layer;
+}
+
+static void write_counted(const chaski_slice *slices, size_t n, size_t len) {
+  size_t before = acceptor->received;
+  writes = 0;
+  assert_int_equal(tls->write(dialler.stream, slices, n), len);
+  rig_settle(&rig);
+  assert_int_equal(acceptor->received, before + len);
+}
+
+static void a_little_more_than_full_records_leaves_with_them(void **state) {
+  (void)state;
+  count_writes();
+  rig_pair(&rig, &d, &dialler, acceptors);
+  chaski_slice one = {block, 65536 + 127};
+  write_counted(&one, 1, one.len);
+  assert_int_equal(writes, 1);
+  chaski_slice many[64];
+  for (size_t i = 0; i < 64; i++) many[i] = chaski_slice_of(block + one.len + i * 1030, 1030);
+  write_counted(many, 64, sizeof many / sizeof *many * 1030);
+  assert_int_equal(writes, 1);
+  finish();
+}
+
+static void a_long_write_leaves_in_batches(void **state) {
+  (void)state;
+  count_writes();
+  rig_pair(&rig, &d, &dialler, acceptors);
+  chaski_slice one = {block, 200000}; /* twelve records and a little */
+  write_counted(&one, 1, one.len);
+  assert_int_equal(writes, 3);
+  finish();
+}
+
+/* --- writing, the handshake and keys ------------------------------------------------------------------------------ */
+
 static void shut_now(side *s) {
   int64_t taken = side_write(s, block, 1000);
   assert_int_equal(taken, 0);
@@ -654,6 +707,8 @@ int main(void) {
       TEST(pause_and_resume_within_data_lose_nothing),
       TEST(a_close_within_data_drops_what_is_inside),
       TEST(large_writes_cross_both_ways),
+      TEST(a_little_more_than_full_records_leaves_with_them),
+      TEST(a_long_write_leaves_in_batches),
       cmocka_unit_test_setup_teardown(large_writes_cross_both_ways, setup_tcp, teardown),
       TEST(a_write_before_the_handshake_is_complete_waits_for_it),
       TEST(a_write_before_a_handshake_that_fails_is_given_back),

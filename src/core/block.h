@@ -10,18 +10,20 @@
 #include <stdint.h>
 
 #define CHASKI_BLOCK_SIZE (64 * 1024) /* bytes: one write; small enough that a slow edge pins little */
-#define CHASKI_SPARE_BLOCKS 16        /* kept for reuse: 1 MiB a loop */
+#define CHASKI_SPARE_BLOCKS 16        /* kept for reuse, of whatever size, */
+#define CHASKI_SPARE_BYTES (CHASKI_SPARE_BLOCKS * CHASKI_BLOCK_SIZE) /* as long as they are 1 MiB a loop at most */
 
 typedef struct chaski__block {
   uint32_t refs;
   size_t used, cap; /* bytes */
+  size_t room;      /* bytes there are, at least cap: it may have been a larger one before */
   uint8_t bytes[];
 } chaski__block;
 
 typedef struct chaski__arena {
   chaski__block *current;                    /* being filled; holds one reference */
-  chaski__block *spare[CHASKI_SPARE_BLOCKS]; /* empty ones of CHASKI_BLOCK_SIZE */
-  size_t spares;
+  chaski__block *spare[CHASKI_SPARE_BLOCKS]; /* empty ones that are not small, the last used last */
+  size_t spares, spare_bytes;
   size_t held; /* bytes of all blocks that somebody refers to, those of outboxes included */
 } chaski__arena;
 

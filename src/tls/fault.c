@@ -139,6 +139,10 @@ enum chaski__tls_fault chaski__tls_fault_of_queue(int *alert) {
   return fault;
 }
 
+void chaski__tls_clear_errors(void) {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 /* --- alerts (RFC 8446 6.2) ---------------------------------------------------------------------------------------- */
 
 #define REFUSED "the peer refused our certificate: "

@@ -58,6 +58,9 @@ enum chaski__tls_fault chaski__tls_fault_of_x509(int x509_error);
 /* Of the queue of errors that a failed call of SSL left, which it empties. *alert: the number of the alert received, or
  * -1. */
 enum chaski__tls_fault chaski__tls_fault_of_queue(int *alert);
+/* Before each call of SSL that may fail: the queue is everybody's. Mostly it is empty, and emptying it costs more than
+ * to look. */
+void chaski__tls_clear_errors(void);
 typedef struct chaski__tls_alert { /* what an alert received says */
   int number, code;                /* code: ECERTIFICATE if it is about our certificate, else ETLS */
   enum chaski__tls_fault fault;    /* as which it is counted */

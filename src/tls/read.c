@@ -4,8 +4,6 @@
 
 #include "../core/alloc.h"
 
-#include <openssl/err.h>
-
 /* --- the view ----------------------------------------------------------------------------------------------------- */
 
 static void forget(chaski_stream *s) {
@@ -87,17 +85,24 @@ static bool reads(const chaski_stream *s) {
   return s->shaken && !s->paused && !s->closing && !s->status && !s->peer_done && !s->stuck;
 }
 
+/* Would SSL_read find anything, if only the end? In vain it would take a buffer and give it back. */
+static bool has_more(const chaski_stream *s) {
+  return s->view_len > 0 || s->inner_ended || SSL_has_pending(s->ssl);
+}
+
 /* As much as there is, or as the slab holds. *more: there may be more. */
 static size_t gulp(chaski_stream *s, uint8_t *to, bool *more) {
   size_t len = 0;
-  int got = 1;
-  while (len < CHASKI__TLS_BATCH && got > 0) {
-    ERR_clear_error();
-    got = SSL_read(s->ssl, to + len, (int)(CHASKI__TLS_BATCH - len));
-    if (got > 0) len += (size_t)got;
+  *more = true;
+  while (len < CHASKI__TLS_BATCH && *more) {
+    chaski__tls_clear_errors();
+    int got = SSL_read(s->ssl, to + len, (int)(CHASKI__TLS_BATCH - len));
+    if (got > 0)
+      len += (size_t)got;
+    else
+      chaski__tls_outcome(s, got);
+    *more = got > 0 && has_more(s);
   }
-  if (got <= 0) chaski__tls_outcome(s, got);
-  *more = got > 0;
   return len;
 }
 

@@ -65,18 +65,33 @@ static chaski_slice gather(uint8_t *to, const chaski__tls_rest *rest) {
   return chaski_slice_of(to, len);
 }
 
-/* The plaintext of the next record; a large slice needs no copy. Empty: no memory. */
+/* The plaintext that the next record begins with; a large slice needs no copy. Empty: no memory. OpenSSL makes one
+ * record of it and keeps its buffer, which it gives back as soon as nothing of what it was shown is left: so a large
+ * slice is shown whole. */
 static chaski_slice next_record(chaski_stream *s) {
   const chaski__tls_rest *rest = &s->rest;
   chaski_slice first = first_of(rest);
-  if (first.len >= CHASKI__TLS_RECORD) return chaski_slice_of(first.ptr, CHASKI__TLS_RECORD);
-  if (rest->at + 1 == rest->n) return first;
+  if (first.len >= CHASKI__TLS_RECORD || rest->at + 1 == rest->n) return first;
   if (!s->layer->gather) s->layer->gather = chaski__malloc(CHASKI__TLS_RECORD);
   return s->layer->gather ? gather(s->layer->gather, rest) : chaski_slice_of(NULL, 0);
 }
 
+/* Bytes of plaintext that the next record will hold. */
+static size_t next_len(const chaski__tls_rest *rest) {
+  size_t len = 0;
+  chaski__tls_rest r = *rest;
+  while (r.at < r.n && len < CHASKI__TLS_RECORD) {
+    chaski_slice piece = first_of(&r);
+    len += piece.len;
+    advance(&r, piece.len);
+  }
+  return len < CHASKI__TLS_RECORD ? len : CHASKI__TLS_RECORD;
+}
+
+/* For the next record. The last of a write, which mostly is a short one, leaves with the others. */
 static bool has_room(const chaski_stream *s) {
-  return !s->out || sizeof s->out->bytes - s->out->len >= CHASKI__TLS_SEALED;
+  size_t sealed = next_len(&s->rest) + CHASKI__TLS_SEALED - CHASKI__TLS_RECORD;
+  return !s->out || sizeof s->out->bytes - s->out->len >= sealed;
 }
 
 static void encrypt_record(chaski_stream *s) {
@@ -85,12 +100,12 @@ static void encrypt_record(chaski_stream *s) {
     chaski__tls_fail(s, CHASKI_ENOMEM, "");
     return;
   }
-  ERR_clear_error();
-  int len = SSL_write(s->ssl, record.ptr, (int)record.len);
-  if (len > 0)
-    advance(&s->rest, (size_t)len);
+  size_t len;
+  chaski__tls_clear_errors();
+  if (SSL_write_ex(s->ssl, record.ptr, record.len, &len))
+    advance(&s->rest, len);
   else
-    chaski__tls_outcome(s, len);
+    chaski__tls_outcome(s, 0);
 }
 
 static void encrypt(chaski_stream *s) {
