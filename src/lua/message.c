@@ -60,10 +60,10 @@ static chaski_lua_message *new_message(lua_State *L, const chaski_runtime *rt, c
   return box;
 }
 
-/* The length of the string, or binary, that these bytes are; 0 if they are not just that, or it is short. */
+/* The length of the string, or binary, that these bytes are, at least APART_MIN of them; 0 if they are not just that.
+ */
 static size_t long_string(chaski_slice data) {
   const uint8_t *p = data.ptr;
-  if (data.len < APART_MIN) return 0;
   bool wide = *p == 0xdb || *p == 0xc6; /* 4 bytes of length, else 2 */
   if (!wide && *p != 0xda && *p != 0xc5) return 0;
   size_t len = (size_t)p[1] << 8 | p[2], header = wide ? 5 : 3;
@@ -79,7 +79,8 @@ static bool is_plain(const chaski_lua_node *n, uint8_t first) {
 }
 
 static size_t length_apart(const chaski_lua_node *n, const chaski_message *m) {
-  size_t len = *n->rt->unread < UNREAD_MAX ? long_string(m->data) : 0;
+  if (m->data.len < APART_MIN || *n->rt->unread >= UNREAD_MAX) return 0;
+  size_t len = long_string(m->data);
   if (!len || !is_plain(n, *m->data.ptr)) return 0;
   return m->frame.len && m->data.ptr + m->data.len == m->frame.ptr + m->frame.len ? len : 0;
 }
@@ -99,8 +100,9 @@ void chaski__push_message(lua_State *L, chaski_lua_node *n, const chaski_edge *e
   box->strings = (uint8_t)n->pack.strings;
   box->custom = n->deserializer != LUA_NOREF;
   box->tuned = n->tuned;
-  if (apart) keep_apart(L, box, m->frame, apart);
-  *n->rt->unread += apart != 0;
+  if (!apart) return;
+  ++*n->rt->unread;
+  keep_apart(L, box, m->frame, apart);
 }
 
 /* --- data ------------------------------------------------------------------------------------------------------- */
@@ -264,7 +266,7 @@ static int message_index(lua_State *L) { /* upvalues: metatable, methods, KEYS, 
   if (!box || !lua_getmetatable(L, 1) || lua_topointer(L, -1) != lua_topointer(L, lua_upvalueindex(1)))
     chaski__check_message(L, 1);
   if (len == 4 && memcmp(key, "data", 4) == 0) {
-    *(uint32_t *)lua_touserdata(L, UNREAD) = 0;
+    if (box->m.data.len >= APART_MIN) *(uint32_t *)lua_touserdata(L, UNREAD) = 0;
     return push_data(L, box, lua_touserdata(L, KEYS));
   }
   lua_settop(L, 2);
