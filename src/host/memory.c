@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define GRAIN 16       /* bytes: sizes are rounded up to it; any object of Lua is aligned by it */
-#define SMALL_MAX 1024 /* bytes: a message with its frame, a table of some fields */
+#define SMALL_MAX 4608 /* bytes: a message of 4 KiB with its frame, for which malloc takes as long as all of Lua */
 #define CLASSES (SMALL_MAX / GRAIN + 1)
 #define SLAB ((size_t)64 * 1024)        /* and aligned by as much */
 #define KEPT ((size_t)16 * 1024 * 1024) /* bytes of slabs below which none is given back */

@@ -136,11 +136,14 @@ typedef struct chaski_lua_message { /* the userdata; the frame's bytes follow; u
   uint8_t strings, ttl;             /* ttl: as received, less what decrement_ttl took */
   bool custom, decoded, replaced, faulty;
   bool tuned; /* the node's limits of data are not the defaults */
+  bool apart; /* the string at the frame's end does not follow, but is user value 1, and 2 once another was set */
   chaski_message m;
 } chaski_lua_message;
 
 void chaski__push_message(lua_State *L, chaski_lua_node *n, const chaski_edge *edge, const chaski_message *m);
 chaski_lua_message *chaski__check_message(lua_State *L, int arg);
+/* The message at idx with its whole frame, which what is pushed keeps alive. */
+chaski_message chaski__whole_message(lua_State *L, int idx);
 void chaski__open_message(lua_State *L);
 
 /* --- subscriptions (subscription.c) ----------------------------------------------------------------------------- */

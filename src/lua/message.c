@@ -1,12 +1,16 @@
 /* message.c: the userdata of a message: a copy of its frame with what was read of the envelope. Data is decoded at the
- * first access and kept; who reads nothing pays nothing. It has no finalizer: the bytes lie in the userdata, whatever
- * their size, so that the collector sees their weight. See binding.h. SPDX-License-Identifier: MIT */
+ * first access and kept; who reads nothing pays nothing. Data that is one long string is made that string at once, and
+ * lies nowhere else: to copy it twice would cost more than all else here. It has no finalizer: the bytes lie in the
+ * userdata and the string, whatever their size, so that the collector sees their weight. See binding.h.
+ * SPDX-License-Identifier: MIT */
 #include "../core/uuid.h"
 #include "binding.h"
 #include "error.h"
 #include "options.h"
 
 #define CLASS "chaski.message"
+#define APART_MIN 512 /* bytes of data: a shorter string is copied sooner than an object more is made */
+#define UNREAD_MAX 64 /* strings made for nobody, after which none is until data is read again */
 
 chaski_lua_message *chaski__check_message(lua_State *L, int arg) {
   return luaL_checkudata(L, arg, CLASS);
@@ -17,9 +21,10 @@ static chaski_slice moved(chaski_slice s, const uint8_t *from, const uint8_t *to
   return s.len ? chaski_slice_of(to + (s.ptr - from), s.len) : s;
 }
 
-static void move_all(chaski_message *m, uint8_t *bytes) {
+/* The first `len` bytes of the frame; the slices keep their length. */
+static void move_all(chaski_message *m, uint8_t *bytes, size_t len) {
   const uint8_t *from = m->frame.ptr;
-  memcpy(bytes, from, m->frame.len);
+  memcpy(bytes, from, len);
   m->frame.ptr = bytes;
   m->command = moved(m->command, from, bytes);
   m->topic = moved(m->topic, from, bytes);
@@ -39,14 +44,15 @@ static void copy_each(chaski_message *m, uint8_t *bytes) {
   copy(&m->uuid, copy(&m->data, copy(&m->topic, copy(&m->command, bytes))));
 }
 
-static chaski_lua_message *new_message(lua_State *L, const chaski_runtime *rt, const chaski_message *m) {
-  size_t size = m->frame.len ? m->frame.len : m->command.len + m->topic.len + m->data.len + m->uuid.len;
-  chaski_lua_message *box = lua_newuserdatauv(L, sizeof *box + size, 1);
+/* apart: so many bytes at the frame's end are not for the userdata. */
+static chaski_lua_message *new_message(lua_State *L, const chaski_runtime *rt, const chaski_message *m, size_t apart) {
+  size_t size = m->frame.len ? m->frame.len - apart : m->command.len + m->topic.len + m->data.len + m->uuid.len;
+  chaski_lua_message *box = lua_newuserdatauv(L, sizeof *box + size, apart ? 2 : 1);
   memset(box, 0, offsetof(chaski_lua_message, m));
   box->ttl = m->ttl;
   box->m = *m;
   if (m->frame.len)
-    move_all(&box->m, (uint8_t *)(box + 1));
+    move_all(&box->m, (uint8_t *)(box + 1), size);
   else
     copy_each(&box->m, (uint8_t *)(box + 1));
   lua_rawgeti(L, LUA_REGISTRYINDEX, rt->message_mt);
@@ -54,13 +60,49 @@ static chaski_lua_message *new_message(lua_State *L, const chaski_runtime *rt, c
   return box;
 }
 
+/* The length of the string, or binary, that these bytes are, at least APART_MIN of them; 0 if they are not just that.
+ */
+static size_t long_string(chaski_slice data) {
+  const uint8_t *p = data.ptr;
+  bool wide = *p == 0xdb || *p == 0xc6; /* 4 bytes of length, else 2 */
+  if (!wide && *p != 0xda && *p != 0xc5) return 0;
+  size_t len = (size_t)p[1] << 8 | p[2], header = wide ? 5 : 3;
+  if (wide) len = len << 16 | (size_t)p[3] << 8 | p[4];
+  return len == data.len - header ? len : 0;
+}
+
+/* Whether the node's scripts get it as a string of Lua, and not wrapped or through a deserializer. */
+static bool is_plain(const chaski_lua_node *n, uint8_t first) {
+  bool str = first == 0xda || first == 0xdb;
+  chaski_strings strings = n->pack.strings;
+  return n->deserializer == LUA_NOREF && strings != (str ? CHASKI_STRINGS_BIN : CHASKI_STRINGS_STR);
+}
+
+static size_t length_apart(const chaski_lua_node *n, const chaski_message *m) {
+  if (m->data.len < APART_MIN || *n->rt->unread >= UNREAD_MAX) return 0;
+  size_t len = long_string(m->data);
+  if (!len || !is_plain(n, *m->data.ptr)) return 0;
+  return m->frame.len && m->data.ptr + m->data.len == m->frame.ptr + m->frame.len ? len : 0;
+}
+
+/* The message is on top. */
+static void keep_apart(lua_State *L, chaski_lua_message *box, chaski_slice frame, size_t len) {
+  lua_pushlstring(L, (const char *)frame.ptr + frame.len - len, len);
+  lua_setiuservalue(L, -2, 1);
+  box->apart = box->decoded = true;
+}
+
 void chaski__push_message(lua_State *L, chaski_lua_node *n, const chaski_edge *edge, const chaski_message *m) {
-  chaski_lua_message *box = new_message(L, n->rt, m);
+  size_t apart = length_apart(n, m);
+  chaski_lua_message *box = new_message(L, n->rt, m, apart);
   box->node = n->number;
   box->edge = edge ? chaski_edge_number(edge) : 0;
   box->strings = (uint8_t)n->pack.strings;
   box->custom = n->deserializer != LUA_NOREF;
   box->tuned = n->tuned;
+  if (!apart) return;
+  ++*n->rt->unread;
+  keep_apart(L, box, m->frame, apart);
 }
 
 /* --- data ------------------------------------------------------------------------------------------------------- */
@@ -136,6 +178,7 @@ static void set_limits(lua_State *L, const chaski_lua_message *box, chaski_unpac
 
 #define KEYS lua_upvalueindex(3)
 #define KEY_STRINGS lua_upvalueindex(4)
+#define UNREAD lua_upvalueindex(5) /* what rt->unread points to */
 
 /* keys: NULL, or the cache of the C function that runs. */
 static int decode(lua_State *L, chaski_lua_message *box, chaski_keys *keys) {
@@ -167,6 +210,26 @@ static int push_text(lua_State *L, chaski_slice s) {
   return 1;
 }
 
+/* Bytes that end where the frame does, of the message at idx. */
+static int push_to_end(lua_State *L, int idx, const chaski_lua_message *box, chaski_slice s) {
+  if (!box->apart) return push_text(L, s);
+  lua_getiuservalue(L, idx, box->replaced ? 2 : 1);
+  lua_pushlstring(L, (const char *)s.ptr, s.len - lua_rawlen(L, -1));
+  lua_insert(L, -2);
+  lua_concat(L, 2);
+  return 1;
+}
+
+chaski_message chaski__whole_message(lua_State *L, int idx) {
+  const chaski_lua_message *box = chaski__check_message(L, idx);
+  chaski_message m = box->m;
+  if (!box->apart) return m;
+  push_to_end(L, idx, box, m.frame);
+  m.frame.ptr = (const uint8_t *)lua_tostring(L, -1);
+  m.data.ptr = m.frame.ptr + m.frame.len - m.data.len;
+  return m;
+}
+
 static int push_integer(lua_State *L, uint64_t i) {
   lua_pushinteger(L, (lua_Integer)i);
   return 1;
@@ -181,14 +244,14 @@ static int push_uuid(lua_State *L, const chaski_message *m) {
   return m->uuid.len ? push_text(L, m->uuid) : 0;
 }
 
-static int push_field(lua_State *L, chaski_lua_message *box, const char *key) {
+static int push_field(lua_State *L, chaski_lua_message *box, const char *key) { /* the message is at 1 */
   const chaski_message *m = &box->m;
   if (strcmp(key, "topic") == 0) return push_text(L, m->topic);
   if (strcmp(key, "command") == 0) return push_text(L, m->command);
   if (strcmp(key, "ttl") == 0) return push_integer(L, box->ttl);
   if (strcmp(key, "uuid") == 0) return push_uuid(L, m);
   if (strcmp(key, "timestamp") == 0) return push_time(L, m);
-  if (strcmp(key, "bytes") == 0) return push_text(L, m->data);
+  if (strcmp(key, "bytes") == 0) return push_to_end(L, 1, box, m->data);
   if (strcmp(key, "size") == 0) return push_integer(L, m->data.len);
   if (strcmp(key, "wire_size") == 0) return push_integer(L, m->frame.len ? m->frame.len : m->datagram);
   if (strcmp(key, "origin") == 0) return m->ours ? push_integer(L, m->origin) : 0;
@@ -196,16 +259,24 @@ static int push_field(lua_State *L, chaski_lua_message *box, const char *key) {
   return 0;
 }
 
-static int message_index(lua_State *L) { /* upvalues: metatable, methods, KEYS, KEY_STRINGS */
+static int message_index(lua_State *L) { /* upvalues: metatable, methods, KEYS, KEY_STRINGS, UNREAD */
   chaski_lua_message *box = lua_touserdata(L, 1);
   size_t len = 0;
   const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : "";
   if (!box || !lua_getmetatable(L, 1) || lua_topointer(L, -1) != lua_topointer(L, lua_upvalueindex(1)))
     chaski__check_message(L, 1);
-  if (len == 4 && memcmp(key, "data", 4) == 0) return push_data(L, box, lua_touserdata(L, KEYS));
+  if (len == 4 && memcmp(key, "data", 4) == 0) {
+    if (box->m.data.len >= APART_MIN) *(uint32_t *)lua_touserdata(L, UNREAD) = 0;
+    return push_data(L, box, lua_touserdata(L, KEYS));
+  }
   lua_settop(L, 2);
   if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1;
   return push_field(L, box, key);
+}
+
+static void keep_first(lua_State *L) { /* the message is at 1 */
+  lua_getiuservalue(L, 1, 1);
+  lua_setiuservalue(L, 1, 2);
 }
 
 static int message_newindex(lua_State *L) {
@@ -213,6 +284,7 @@ static int message_newindex(lua_State *L) {
   const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
   if (strcmp(key, "data") != 0) return luaL_error(L, CLASS ": field '%s' cannot be assigned", key);
   lua_settop(L, 3);
+  if (box->apart && !box->replaced) keep_first(L);
   lua_setiuservalue(L, 1, 1);
   box->decoded = box->replaced = true;
   return 0;
@@ -337,14 +409,14 @@ static int read_frame(lua_State *L) {
   chaski_runtime *rt = chaski__runtime(L);
   if (chaski_message_read_bytes(chaski__check_slice(L, 1), &m, &why) != CHASKI_OK)
     return chaski__fail(L, CHASKI_EMALFORMED, CLASS, why);
-  new_message(L, rt, &m);
+  new_message(L, rt, &m, 0);
   return 1;
 }
 
 /* (message): its frame as received; nothing when data was assigned, or it came in a datagram */
 static int original_frame(lua_State *L) {
   const chaski_lua_message *box = chaski__check_message(L, 1);
-  return box->replaced || !box->m.frame.len ? 0 : push_text(L, box->m.frame);
+  return box->replaced || !box->m.frame.len ? 0 : push_to_end(L, 1, box, box->m.frame);
 }
 
 static int timestamp_now(lua_State *L) {
@@ -366,6 +438,7 @@ void chaski__open_message(lua_State *L) {
       {"totable", message_totable}, {"decrement_ttl", message_decrement_ttl}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
       {"__newindex", message_newindex}, {"__pairs", message_pairs}, {"__tostring", message_tostring}, {NULL, NULL}};
+  chaski_runtime *rt = chaski__runtime(L);
   luaL_setfuncs(L, functions, 0);
   chaski__class(L, CLASS, meta, methods, NULL);
   lua_pop(L, 1);
@@ -373,8 +446,9 @@ void chaski__open_message(lua_State *L) {
   lua_pushvalue(L, -2);
   memset(lua_newuserdatauv(L, sizeof(chaski_keys), 0), 0, sizeof(chaski_keys));
   lua_createtable(L, CHASKI_CODEC_KEYS, 0);
-  lua_pushcclosure(L, message_index, 4);
+  rt->unread = memset(lua_newuserdatauv(L, sizeof *rt->unread, 0), 0, sizeof *rt->unread);
+  lua_pushcclosure(L, message_index, 5);
   lua_setfield(L, -3, "__index");
   lua_pop(L, 1);
-  chaski__runtime(L)->message_mt = luaL_ref(L, LUA_REGISTRYINDEX);
+  rt->message_mt = luaL_ref(L, LUA_REGISTRYINDEX);
 }

@@ -311,13 +311,21 @@ static uint64_t word_at(const uint8_t *s) {
   return word;
 }
 
+typedef uint64_t lanes __attribute__((vector_size(16))); /* one register on any 64-bit processor */
+
+static lanes lanes_at(const uint8_t *s) {
+  lanes l;
+  memcpy(&l, s, sizeof l);
+  return l;
+}
+
 /* How many bytes from s on are ASCII, told in steps: 64 bytes, then 8, then what is left. */
 static size_t ascii_length(const uint8_t *s, size_t len) {
   const uint64_t tops = UINT64_C(0x8080808080808080);
   size_t at = 0;
-  for (uint64_t all = 0; len - at >= 64; at += 64) {
-    for (size_t i = 0; i < 64; i += 8) all |= word_at(s + at + i);
-    if (all & tops) break;
+  for (; len - at >= 64; at += 64) {
+    lanes all = (lanes_at(s + at) | lanes_at(s + at + 16)) | (lanes_at(s + at + 32) | lanes_at(s + at + 48));
+    if ((all[0] | all[1]) & tops) break;
   }
   while (len - at >= 8 && !(word_at(s + at) & tops)) at += 8;
   if (len - at < 8 && len >= 8) return word_at(s + len - 8) & tops ? at : len;

@@ -65,6 +65,7 @@ typedef struct chaski_runtime {
   struct chaski_lua_listener *channel_listeners;
   int edge_mt, node_mt, message_mt; /* registry references of hot metatables, LUA_NOREF until made */
   int on_error, on_shutdown;        /* registry references of the hooks set from Lua, LUA_NOREF */
+  uint32_t *unread;                 /* message.c's: strings made since data was last read; Lua's memory */
   uint32_t listening;               /* bits of enum chaski_lua_event that every new node listens to */
   unsigned running;                 /* event loops being driven now: uv_run is not reentrant */
   chaski_entry *volatile entry;     /* the innermost; NULL: no Lua runs. A signal handler reads this and the next */

@@ -266,7 +266,7 @@ static int send_datagram(lua_State *L) {
 /* (node, message, the edge it came from or nil, assigned, data): data is sent instead if `assigned` */
 static int propagate(lua_State *L) {
   chaski_lua_node *n = chaski__check_node(L, 1);
-  chaski_lua_message *message = chaski__check_message(L, 2);
+  const chaski_lua_message *message = chaski__check_message(L, 2);
   chaski_edge *from = lua_isnoneornil(L, 3) ? NULL : chaski__check_edge(L, 3);
   bool assigned = lua_toboolean(L, 4);
   luaL_argcheck(L, message->m.frame.len, 2, "the message came in a datagram and cannot be passed on");
@@ -276,7 +276,8 @@ static int propagate(lua_State *L) {
   lua_settop(L, 5);
   if (n->core && assigned && !pack(L, n, 5, (purpose){"node:propagate", message->m.topic})) return 2;
   if (assigned) data = packed(n);
-  if (n->core) rc = chaski_node_propagate(n->core, &message->m, from, assigned ? &data : NULL);
+  chaski_message m = assigned ? message->m : chaski__whole_message(L, 2);
+  if (n->core) rc = chaski_node_propagate(n->core, &m, from, assigned ? &data : NULL);
   return result(L, rc, "node:propagate", message->m.topic);
 }
 

@@ -22,7 +22,7 @@ struct chaski_net {
   uv_timer_t alarm;     /* for a due time ahead */
   uv_idle_t soon;       /* for one in the past: libuv 1.44 would run a 0 ms timer set by a timer for ever */
   uv_prepare_t prepare; /* calls flush */
-  uv_check_t check;     /* begins a turn: streams that had read their share go on */
+  uv_check_t check;     /* begins a turn: streams that had read their share may go on */
   uint64_t due;         /* ns; UINT64_MAX: no alarm */
   void (*expire)(void *user);
   void (*flush)(void *user);
@@ -31,7 +31,6 @@ struct chaski_net {
   void *log_user;
   enum chaski_log_level log_level;
   chaski__member members; /* ring */
-  chaski_stream *sated;   /* streams that read their share this turn, by `sated_next` */
   uint64_t turn;
   size_t handles; /* members */
   size_t pending; /* members, own handles and lookups: what must end before the memory goes */
@@ -64,7 +63,6 @@ void chaski__stream_close(chaski_stream *stream);
 size_t chaski__stream_queued(const chaski_stream *stream);
 int chaski__stream_peer_address(const chaski_stream *stream, char *host, uint16_t *port);
 int chaski__stream_local_address(const chaski_stream *stream, char *host, uint16_t *port);
-void chaski__stream_next_turn(chaski_net *net); /* let the sated read again */
 
 /* listener.c */
 int chaski__listen(void *ctx, const char *ip, uint16_t port, const chaski_listener_events *events, void *user,

@@ -134,7 +134,6 @@ static void on_prepare(uv_prepare_t *prepare) {
 static void on_check(uv_check_t *check) {
   chaski_net *net = CHASKI__OWNER(check, chaski_net, check);
   net->turn++;
-  chaski__stream_next_turn(net);
 }
 
 void chaski_net_hooks(chaski_net *net, void (*expire)(void *user), void (*flush)(void *user), void *user) {

@@ -9,7 +9,8 @@
 
 #include <uv.h>
 
-#define CHASKI_NET_SLAB 65536       /* bytes of the one read buffer of a net: a largest datagram; 256 KiB read slower */
+#define CHASKI_NET_SLAB 262144      /* bytes of the one read buffer of a net: fewer frames lie across two reads */
+#define CHASKI_NET_DATAGRAM 65536   /* bytes: none is larger */
 #define CHASKI_NET_TURN_READ 262144 /* bytes read from one stream per loop turn, so that it starves no other */
 #define CHASKI_NET_BACKLOG 511      /* connections the kernel holds for a listener */
 #define CHASKI_NET_TURN_ACCEPT 64   /* connections accepted from one listener per loop turn */

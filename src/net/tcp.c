@@ -27,11 +27,10 @@ struct chaski_stream {
   const chaski_stream_events *events;
   void *user;
   dialling *dial; /* NULL: accepted, or connected */
-  chaski_stream *sated_next;
-  uint32_t turn; /* the turn that turn_read counts in, its lower half */
+  uint32_t turn;  /* the turn that turn_read counts in, its lower half */
   uint32_t turn_read;
   int status; /* of the last attempt; later why writing failed: the `end` says so too */
-  bool connected : 1, paused : 1, ended : 1, sated : 1, closing : 1;
+  bool connected : 1, paused : 1, ended : 1, closing : 1;
 };
 
 static void attempt(chaski_stream *s);
@@ -85,23 +84,23 @@ static void stream_begin(chaski_stream *s) {
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
-  (void)suggested;
-  chaski_net *net = CHASKI__OWNER(handle, chaski_stream, tcp)->net;
-  *buf = uv_buf_init(net->slab, CHASKI_NET_SLAB);
-}
-
-/* Has it read its share of this turn? Then it waits for the next. */
-static void ration(chaski_stream *s, size_t len) {
+static void count_read(chaski_stream *s, size_t len) {
   uint32_t turn = (uint32_t)s->net->turn;
   if (s->turn != turn) s->turn_read = 0;
   s->turn = turn;
   s->turn_read += (uint32_t)len;
-  if (s->turn_read < CHASKI_NET_TURN_READ || s->sated) return;
-  s->sated = true;
-  s->sated_next = s->net->sated;
-  s->net->sated = s;
-  uv_read_stop((uv_stream_t *)&s->tcp);
+}
+
+static bool is_sated(const chaski_stream *s) {
+  return s->turn == (uint32_t)s->net->turn && s->turn_read >= CHASKI_NET_TURN_READ;
+}
+
+/* Without room libuv leaves what has come where it is, and asks again in the next turn; to stop reading and start again
+ * would cost two system calls. */
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+  (void)suggested;
+  const chaski_stream *s = CHASKI__OWNER(handle, chaski_stream, tcp);
+  *buf = uv_buf_init(s->net->slab, is_sated(s) ? 0 : CHASKI_NET_SLAB);
 }
 
 static void on_end(chaski_stream *s, int uv_err) {
@@ -113,27 +112,18 @@ static void on_end(chaski_stream *s, int uv_err) {
 
 static void on_read(uv_stream_t *tcp, ssize_t nread, const uv_buf_t *buf) {
   chaski_stream *s = CHASKI__OWNER(tcp, chaski_stream, tcp);
-  if (nread == 0 || s->closing) return;
+  if (nread == 0 || nread == UV_ENOBUFS || s->closing) return; /* UV_ENOBUFS: it was given no room */
   if (nread < 0) {
     on_end(s, (int)nread);
     return;
   }
-  ration(s, (size_t)nread);
+  count_read(s, (size_t)nread);
   s->events->data(s->user, (const uint8_t *)buf->base, (size_t)nread);
 }
 
 static void read_on(chaski_stream *s) {
-  if (!s->connected || s->paused || s->ended || s->sated || s->closing) return;
+  if (!s->connected || s->paused || s->ended || s->closing) return;
   uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
-}
-
-void chaski__stream_next_turn(chaski_net *net) {
-  chaski_stream *s = net->sated;
-  net->sated = NULL;
-  for (; s; s = s->sated_next) {
-    s->sated = false;
-    read_on(s);
-  }
 }
 
 void chaski__stream_pause(chaski_stream *s) {

@@ -38,7 +38,7 @@ static void close_member(chaski__member *member) {
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   (void)suggested;
-  *buf = uv_buf_init(CHASKI__OWNER(handle, chaski_udp, udp)->net->slab, CHASKI_NET_SLAB);
+  *buf = uv_buf_init(CHASKI__OWNER(handle, chaski_udp, udp)->net->slab, CHASKI_NET_DATAGRAM);
 }
 
 static void on_recv(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf, const struct sockaddr *addr, unsigned flags) {
@@ -102,7 +102,7 @@ uint16_t chaski__udp_port(const chaski_udp *u) {
 int chaski__udp_send(chaski_udp *u, const char *host, uint16_t port, const uint8_t *bytes, size_t len) {
   struct sockaddr_storage addr;
   if (chaski__sockaddr_parse(host, port, &addr) != CHASKI_OK) return CHASKI_EADDRESS;
-  if (len > CHASKI_NET_SLAB) return CHASKI_ETOOBIG;
+  if (len > CHASKI_NET_DATAGRAM) return CHASKI_ETOOBIG;
   if (u->ipv6) chaski__sockaddr_map(&addr);
   uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)len);
   int rc = uv_udp_try_send(&u->udp, &buf, 1, (struct sockaddr *)&addr);
