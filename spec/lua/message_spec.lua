@@ -72,6 +72,23 @@ describe("a message", function()
   )
 
   it(
+    "has a string of any length as it was sent, and bytes too many are told of",
+    test(function()
+      for _, len in ipairs { 0, 1, 2, 31, 32, 33, 255, 256, 65535, 65536 } do
+        for _, byte in ipairs { "x", "\200" } do
+          local data = byte:rep(len)
+          local frame = core.build_frame({ command = "x", topic = "t", ttl = 1 }, data)
+          assert.equal(data, core.read_frame(frame).data)
+          local longer = ("> I4"):pack(("> I4"):unpack(frame) + 1) .. frame:sub(5) .. "!"
+          helper.raises("1 bytes after the value", function()
+            return assert(core.read_frame(longer)).data
+          end)
+        end
+      end
+    end)
+  )
+
+  it(
     "answers pairs and totable",
     test(function()
       local message = one_message(7)

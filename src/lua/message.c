@@ -180,6 +180,24 @@ static void set_limits(lua_State *L, const chaski_lua_message *box, chaski_unpac
 #define KEY_STRINGS lua_upvalueindex(4)
 #define UNREAD lua_upvalueindex(5) /* what rt->unread points to */
 
+/* Push data that is one string of less than 256 bytes, as the most is, without a reader. */
+static bool push_string(lua_State *L, const chaski_lua_message *box) {
+  chaski_slice data = box->m.data;
+  if (box->custom || box->strings == CHASKI_STRINGS_BIN || data.len < 2) return false;
+  const uint8_t *p = data.ptr;
+  size_t header = *p == 0xd9 ? 2 : 1, len = *p == 0xd9 ? p[1] : *p & 0x1f;
+  if ((header == 1 && (*p & 0xe0) != 0xa0) || header + len != data.len) return false;
+  lua_pushlstring(L, (const char *)p + header, len);
+  return true;
+}
+
+static int keep_data(lua_State *L, chaski_lua_message *box) { /* it is on top, the message at 1 */
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, 1);
+  box->decoded = true;
+  return 1;
+}
+
 /* keys: NULL, or the cache of the C function that runs. */
 static int decode(lua_State *L, chaski_lua_message *box, chaski_keys *keys) {
   chaski_codec_limit hit = CHASKI_CODEC_LIMIT_NONE;
@@ -192,14 +210,11 @@ static int decode(lua_State *L, chaski_lua_message *box, chaski_keys *keys) {
     return lua_error(L);
   }
   if (box->custom) deserialize(L, box);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, 1, 1);
-  box->decoded = true;
-  return 1;
+  return keep_data(L, box);
 }
 
 static int push_data(lua_State *L, chaski_lua_message *box, chaski_keys *keys) { /* the message is at 1 */
-  if (!box->decoded) return decode(L, box, keys);
+  if (!box->decoded) return push_string(L, box) ? keep_data(L, box) : decode(L, box, keys);
   lua_getiuservalue(L, 1, 1);
   return 1;
 }
