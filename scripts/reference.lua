@@ -13,10 +13,14 @@ local SOURCES = {
   { path = "ports.lua", M = "chaski" },
   { path = "limits.lua", M = "chaski" },
   { path = "repl/server.lua", returns = "repl.listen" },
+  { path = "repl/init.lua", M = "chaski.repl" },
+  { path = "tls.lua", M = "chaski.tls" },
+  { path = "ca/init.lua", M = "chaski.ca", Ca = "chaski.ca" },
   { path = "sim.lua", returns = "sim", methods = "chaski.sim" },
   { path = "topology.lua", M = "chaski.topology", Topology = "chaski.topology" },
 }
 local OWN_CLASSES = { -- of theirs, for scripts
+  ["chaski.ca"] = true,
   ["chaski.lines"] = true,
   ["chaski.sim"] = true,
   ["chaski.sim_link"] = true,

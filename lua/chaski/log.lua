@@ -12,6 +12,7 @@ local function text_of(level, text, ...)
   return formatted
 end
 
+---@type chaski.log
 local M = {}
 for level, number in pairs(order) do
   M[level] = function(text, ...)
@@ -19,9 +20,6 @@ for level, number in pairs(order) do
   end
 end
 
---- The level up to which lines are written; with an argument, set it.
----@param level "error"|"warn"|"info"|"debug"|"trace"|nil
----@return string
 function M.level(level)
   if level ~= nil and not order[level] then
     local text = "chaski.log.level: expected 'error', 'warn', 'info', 'debug' or 'trace', got %s"

@@ -588,6 +588,34 @@ function timestamp:seconds() end
 ---@field warned integer? returned: how many were told of
 ---@field stopped integer? returned: how many were stopped
 
+---@class chaski.log Lines in the log, as the node's own. With more than one argument the first is a format of string.format; nothing is formatted that is not written.
+local log = {}
+
+---@param text any
+---@param ... any
+function log.error(text, ...) end
+
+---@param text any
+---@param ... any
+function log.warn(text, ...) end
+
+---@param text any
+---@param ... any
+function log.info(text, ...) end
+
+---@param text any
+---@param ... any
+function log.debug(text, ...) end
+
+---@param text any
+---@param ... any
+function log.trace(text, ...) end
+
+--- The level up to which lines are written; with an argument, set it.
+---@param level "error"|"warn"|"info"|"debug"|"trace"|nil
+---@return string
+function log.level(level) end
+
 ---@class chaski
 ---@field version string
 ---@field null userdata nil in an array

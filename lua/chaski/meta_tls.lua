@@ -175,3 +175,25 @@ function pki.base64url(bytes) end
 ---@param text string
 ---@return string?, chaski.error?
 function pki.unbase64url(text) end
+
+---@class chaski.ca.options
+---@field location string its folder
+---@field ip string? where it listens; default "127.0.0.1"
+---@field port integer? default 0: any
+---@field address string? as nodes reach it; default: where it listens
+---@field passphrase string? of its keys
+---@field keys boolean? default true; false: only what the ledger alone can do
+---@field tries integer|false|nil connections a minute from one address; false: no limit
+---@field on_alarm (fun(code: string, id: string?, message: string))|nil a token was used twice, say
+---@field now (fun(): number)|nil seconds since 1970; default: the clock
+
+---@class chaski.ca.invite_options
+---@field id string of the node
+---@field ip string[]? addresses that its certificate names
+---@field dns string[]? names of hosts
+---@field ttl number? seconds for which the string is good; default 900
+---@field publish string[]? patterns of topics; default: all
+---@field subscribe string[]? the same
+---@field relay boolean? it may pass on what it may not publish
+---@field life number? seconds of its certificate
+---@field address string? of the CA, as this node reaches it

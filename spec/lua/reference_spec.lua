@@ -15,6 +15,27 @@ describe("docs/reference.md", function()
     end
   end)
 
+  it("has every function of the module's tables, and of what they make", function()
+    local file <close> = assert(io.open "docs/reference.md")
+    local text = file:read "a"
+    local function has(name, separator, member)
+      local short = name:match "[%w_]+$"
+      local heading = ("### %s%s%s("):format(short, separator, member)
+      local told = text:find(heading, 1, true) or text:find(("### chaski.%s.%s("):format(name, member), 1, true)
+      assert.truthy(told, name .. separator .. member)
+    end
+    local function has_all(name, separator, members)
+      for member, value in pairs(members) do
+        if type(value) == "function" and not member:find "^__" then has(name, separator, member) end
+        if type(value) == "table" then has_all(member, separator, value) end
+      end
+    end
+    for name, value in pairs(require "chaski") do
+      if type(value) == "table" then has_all(name, ".", value) end
+    end
+    has_all("node", ":", require("chaski.core").node_methods)
+  end)
+
   it("has every class, method and option", function()
     local file <close> = assert(io.open "docs/reference.md")
     local text = file:read "a"

@@ -130,7 +130,8 @@ end
 
 -- --- opening one -----------------------------------------------------------------------------------------------------
 
----@class chaski.ca
+---@class chaski.ca A CA that was made before: `require "chaski.ca" { location =, … }`, with chaski.ca.options.
+---@field location string
 ---@field mesh string
 ---@field pin string SHA-256 of the public key of the root that signs now, in hexadecimal
 ---@field address string? where it is reached, while it serves
@@ -347,8 +348,7 @@ local function invite(state, checked, token)
 end
 
 --- The string that lets one node enrol, once: with this id, these names, these rights.
----@param given { id: string, ip: string[]?, dns: string[]?, ttl: number?, publish: string[]?, subscribe: string[]?,
---- relay: boolean?, life: number?, address: string? }
+---@param given chaski.ca.invite_options
 ---@return string?, chaski.error?
 function Ca:invite(given)
   local state = states[self]
