@@ -31,6 +31,7 @@ typedef struct reader {
   const uint8_t *token; /* where the current one begins: the place an error names */
   chaski_unpack_options opt;
   uint32_t depth, count, tables, number_keys;
+  uint32_t base;     /* levels that are not of the value being read, and have no Lua table */
   const char *fault; /* takes fault_number as %I */
   lua_Integer fault_number;
   level levels[CHASKI_CODEC_DEPTH_MAX];
@@ -196,15 +197,20 @@ static bool check_table(reader *r, const mpack_token_t *token) {
   return r->depth < LEVELS_FREE || lua_checkstack(r->L, 6) || fail(r, "out of Lua stack", 0);
 }
 
+static inline bool open_level(reader *r, const mpack_token_t *token) {
+  if (!check_table(r, token)) return false;
+  r->count += token->length;
+  r->levels[r->depth++] = (level){token->length, 0, token->type == MPACK_TOKEN_MAP, false};
+  return true;
+}
+
 static bool open_table(reader *r, const mpack_token_t *token) {
   bool map = token->type == MPACK_TOKEN_MAP;
   uint32_t n = token->length;
   int slots = n < PRESIZE_MAX ? (int)n : PRESIZE_MAX;
-  if (!check_table(r, token)) return false;
-  r->count += n;
+  if (!open_level(r, token)) return false;
   lua_createtable(r->L, map ? 0 : slots, map ? slots : 0);
   if (n == 0 && !map) chaski__mark(r->L, -1, CHASKI_KIND_ARRAY);
-  r->levels[r->depth++] = (level){n, 0, map, false};
   return true;
 }
 
@@ -345,7 +351,7 @@ static void store(reader *r, level *parent) {
 }
 
 static level *innermost(reader *r) {
-  return r->depth ? &r->levels[r->depth - 1] : NULL;
+  return r->depth > r->base ? &r->levels[r->depth - 1] : NULL;
 }
 
 /* Tables that have all their elements become elements themselves. */
@@ -354,7 +360,7 @@ static void close_tables(reader *r) {
   while ((l = innermost(r)) && l->left == 0) {
     if (l->numbers) chaski__mark(r->L, -1, CHASKI_KIND_MAP);
     r->depth--;
-    if (r->depth) store(r, innermost(r));
+    if (r->depth > r->base) store(r, innermost(r));
   }
 }
 
@@ -367,7 +373,7 @@ static bool push_object(reader *r) {
     if (!push_value(r, parent)) return false;
     if (parent && r->depth == depth) store(r, parent);
     close_tables(r);
-  } while (r->depth);
+  } while (r->depth > r->base);
   return true;
 }
 
@@ -387,15 +393,19 @@ static void set_options(reader *r, const chaski_unpack_options *opt) {
   if (r->opt.number_keys == 0) r->opt.number_keys = CHASKI_CODEC_NUMBER_KEYS;
 }
 
-int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {
+static inline void start(reader *r, lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {
   static const uint8_t nothing;
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  r->L = L, r->depth = r->base = r->count = r->tables = r->number_keys = 0;
+  r->start = r->at = r->token = bytes.len ? bytes.ptr : &nothing;
+  r->end = r->start + bytes.len;
+  set_options(r, opt);
+}
+
+int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {
   int top = lua_gettop(L);
   reader r;
-  luaL_checkstack(L, LUA_MINSTACK, NULL);
-  r.L = L, r.depth = r.count = r.tables = r.number_keys = 0;
-  r.start = r.at = r.token = bytes.len ? bytes.ptr : &nothing;
-  r.end = r.start + bytes.len;
-  set_options(&r, opt);
+  start(&r, L, bytes, opt);
   if (push_only_object(&r)) return CHASKI_OK;
   lua_settop(L, top);
   lua_pushfstring(L, r.fault, r.fault_number);
@@ -403,4 +413,122 @@ int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options
                      (lua_Integer)(r.token - r.start + 1), lua_tostring(L, -1));
   lua_replace(L, top + 1);
   return CHASKI_EDATA;
+}
+
+/* --- a map of which some fields are wanted --------------------------------------------------------------------------
+ */
+
+/* The checks of push_number_key. */
+static bool skip_number_key(reader *r, level *l, const mpack_token_t *token) {
+  bool good = push_number_key(r, l, token);
+  if (good) lua_pop(r->L, 1);
+  return good;
+}
+
+/* A key of which only its bytes are wanted; without a pointer if it is no string. */
+static bool take_key(reader *r, level *l, chaski_slice *s) {
+  mpack_token_t token;
+  *s = chaski_slice_of(NULL, 0);
+  if (!next_token(r, &token)) return false;
+  switch (token.type) {
+  case MPACK_TOKEN_STR:
+  case MPACK_TOKEN_BIN:
+    return token.length <= r->opt.key_size && take(r, token.length, s);
+  case MPACK_TOKEN_UINT:
+  case MPACK_TOKEN_SINT:
+  case MPACK_TOKEN_FLOAT:
+    return skip_number_key(r, l, &token);
+  case MPACK_TOKEN_BOOLEAN:
+    return true;
+  default:
+    return false;
+  }
+}
+
+/* A scalar, or the head of a table. */
+static bool skip_token(reader *r) {
+  mpack_token_t token;
+  chaski_slice s;
+  if (!next_token(r, &token)) return false;
+  switch (token.type) {
+  case MPACK_TOKEN_STR:
+  case MPACK_TOKEN_BIN:
+    return take(r, token.length, &s);
+  case MPACK_TOKEN_ARRAY:
+  case MPACK_TOKEN_MAP:
+    return open_level(r, &token);
+  case MPACK_TOKEN_EXT:
+    if (!push_ext(r, &token)) return false;
+    lua_pop(r->L, 1);
+    return true;
+  default:
+    return token.type != MPACK_TOKEN_CHUNK;
+  }
+}
+
+/* As push_object, with nothing pushed. */
+static bool skip_object(reader *r) {
+  do {
+    level *l = innermost(r);
+    chaski_slice key;
+    if (l && l->map && !take_key(r, l, &key)) return false;
+    if (l) l->left--;
+    if (!skip_token(r)) return false;
+    while ((l = innermost(r)) && l->left == 0) r->depth--;
+  } while (r->depth > r->base);
+  return true;
+}
+
+static bool read_text(reader *r, chaski_unpack_field *f) {
+  const uint8_t *before = r->at;
+  mpack_token_t token;
+  f->found = false;
+  if (!next_token(r, &token)) return false;
+  if (token.type == MPACK_TOKEN_STR || token.type == MPACK_TOKEN_BIN) {
+    f->found = true;
+    return take(r, token.length, &f->bytes);
+  }
+  r->at = before;
+  return skip_object(r);
+}
+
+static bool read_field(reader *r, chaski_unpack_field *f, int slot) {
+  if (f->text) return read_text(r, f);
+  r->opt.strings = f->strings;
+  if (!push_object(r)) return false;
+  lua_replace(r->L, slot);
+  return true;
+}
+
+/* The value of that key: one of the fields, whose values have the slots from `slot` on, or nothing that is wanted. */
+static bool read_pair(reader *r, chaski_unpack_field *fields, size_t count, int slot) {
+  chaski_slice key;
+  if (!take_key(r, &r->levels[0], &key)) return false;
+  for (size_t i = 0; i < count; slot += !fields[i++].text)
+    if (key.ptr && chaski_slice_equal(key, fields[i].key)) return read_field(r, &fields[i], slot);
+  return skip_object(r);
+}
+
+static bool open_map(reader *r) {
+  mpack_token_t token;
+  if (!next_token(r, &token) || token.type != MPACK_TOKEN_MAP || !open_level(r, &token)) return false;
+  r->base = 1;
+  return true;
+}
+
+bool chaski__unpack_map(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt, chaski_unpack_field *fields,
+                        size_t count) {
+  int top = lua_gettop(L);
+  bool good;
+  reader r;
+  start(&r, L, bytes, opt);
+  for (size_t i = 0; i < count; i++) {
+    fields[i].found = false;
+    if (!fields[i].text) lua_pushnil(L);
+  }
+  for (good = open_map(&r); good && r.levels[0].left > 0; r.levels[0].left--)
+    good = read_pair(&r, fields, count, top + 1);
+  if (good && r.at == r.end) return true;
+  lua_settop(L, top);
+  return false;
 }
