@@ -17,6 +17,9 @@
 #define NSEC_MAX 999999999
 #define LEVELS_FREE 5 /* tables in tables for which LUA_MINSTACK is enough: two slots each, and six */
 
+/* There are two callers, one of which every message takes. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* An open table. The Lua stack holds the table and, in a map, the key whose value is being read. */
 typedef struct level {
   uint32_t left;  /* elements or pairs still to be read */
@@ -31,7 +34,6 @@ typedef struct reader {
   const uint8_t *token; /* where the current one begins: the place an error names */
   chaski_unpack_options opt;
   uint32_t depth, count, tables, number_keys;
-  uint32_t base;     /* levels that are not of the value being read, and have no Lua table */
   const char *fault; /* takes fault_number as %I */
   lua_Integer fault_number;
   level levels[CHASKI_CODEC_DEPTH_MAX];
@@ -109,7 +111,7 @@ static inline bool sized_float(reader *r, mpack_token_t *token) {
   return sized(r, token, MPACK_TOKEN_FLOAT, 8, 9);
 }
 
-static inline bool next_token(reader *r, mpack_token_t *token) {
+ALWAYS_INLINE bool next_token(reader *r, mpack_token_t *token) {
   uint8_t first;
   r->token = r->at;
   if (r->at == r->end) return fail(r, "truncated", 0);
@@ -273,6 +275,7 @@ static bool push_string_key(reader *r, uint32_t len) {
 static bool push_other_key(reader *r, level *l) {
   mpack_token_t token;
   r->token = r->at;
+  if (r->at == r->end) return fail(r, "truncated", 0); /* libmpack would read on */
   if (!general_token(r, &token)) return false;
   switch (token.type) {
   case MPACK_TOKEN_STR:
@@ -350,40 +353,41 @@ static void store(reader *r, level *parent) {
     lua_rawseti(r->L, -2, ++parent->index);
 }
 
-static level *innermost(reader *r) {
-  return r->depth > r->base ? &r->levels[r->depth - 1] : NULL;
+/* `base`: levels outside of the value being read, which have no Lua table. */
+static inline level *innermost(reader *r, uint32_t base) {
+  return r->depth > base ? &r->levels[r->depth - 1] : NULL;
 }
 
 /* Tables that have all their elements become elements themselves. */
-static void close_tables(reader *r) {
+static inline void close_tables(reader *r, uint32_t base) {
   level *l;
-  while ((l = innermost(r)) && l->left == 0) {
+  while ((l = innermost(r, base)) && l->left == 0) {
     if (l->numbers) chaski__mark(r->L, -1, CHASKI_KIND_MAP);
     r->depth--;
-    if (r->depth > r->base) store(r, innermost(r));
+    if (r->depth > base) store(r, innermost(r, base));
   }
 }
 
-static bool push_object(reader *r) {
+ALWAYS_INLINE bool walk(reader *r, uint32_t base) {
   do {
-    level *parent = innermost(r);
+    level *parent = innermost(r, base);
     uint32_t depth = r->depth;
     if (parent && parent->map && !push_key(r, parent)) return false;
     if (parent) parent->left--;
     if (!push_value(r, parent)) return false;
     if (parent && r->depth == depth) store(r, parent);
-    close_tables(r);
-  } while (r->depth > r->base);
+    close_tables(r, base);
+  } while (r->depth > base);
   return true;
 }
 
 static bool push_only_object(reader *r) {
-  if (!push_object(r)) return false;
+  if (!walk(r, 0)) return false;
   r->token = r->at;
   return r->at == r->end || fail(r, "%I bytes after the value", (lua_Integer)bytes_left(r));
 }
 
-static void set_options(reader *r, const chaski_unpack_options *opt) {
+static inline void set_options(reader *r, const chaski_unpack_options *opt) {
   r->opt = opt ? *opt : (chaski_unpack_options){0};
   if (r->opt.depth == 0) r->opt.depth = CHASKI_CODEC_DEPTH;
   if (r->opt.depth > CHASKI_CODEC_DEPTH_MAX) r->opt.depth = CHASKI_CODEC_DEPTH_MAX;
@@ -393,10 +397,10 @@ static void set_options(reader *r, const chaski_unpack_options *opt) {
   if (r->opt.number_keys == 0) r->opt.number_keys = CHASKI_CODEC_NUMBER_KEYS;
 }
 
-static inline void start(reader *r, lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {
+ALWAYS_INLINE void start(reader *r, lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {
   static const uint8_t nothing;
   luaL_checkstack(L, LUA_MINSTACK, NULL);
-  r->L = L, r->depth = r->base = r->count = r->tables = r->number_keys = 0;
+  r->L = L, r->depth = r->count = r->tables = r->number_keys = 0;
   r->start = r->at = r->token = bytes.len ? bytes.ptr : &nothing;
   r->end = r->start + bytes.len;
   set_options(r, opt);
@@ -418,6 +422,10 @@ int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options
 /* --- a map of which some fields are wanted --------------------------------------------------------------------------
  */
 
+static bool take_token(reader *r, mpack_token_t *token) {
+  return next_token(r, token);
+}
+
 /* The checks of push_number_key. */
 static bool skip_number_key(reader *r, level *l, const mpack_token_t *token) {
   bool good = push_number_key(r, l, token);
@@ -429,7 +437,7 @@ static bool skip_number_key(reader *r, level *l, const mpack_token_t *token) {
 static bool take_key(reader *r, level *l, chaski_slice *s) {
   mpack_token_t token;
   *s = chaski_slice_of(NULL, 0);
-  if (!next_token(r, &token)) return false;
+  if (!take_token(r, &token)) return false;
   switch (token.type) {
   case MPACK_TOKEN_STR:
   case MPACK_TOKEN_BIN:
@@ -449,7 +457,7 @@ static bool take_key(reader *r, level *l, chaski_slice *s) {
 static bool skip_token(reader *r) {
   mpack_token_t token;
   chaski_slice s;
-  if (!next_token(r, &token)) return false;
+  if (!take_token(r, &token)) return false;
   switch (token.type) {
   case MPACK_TOKEN_STR:
   case MPACK_TOKEN_BIN:
@@ -466,16 +474,16 @@ static bool skip_token(reader *r) {
   }
 }
 
-/* As push_object, with nothing pushed. */
+/* As walk, in the map that is read in part, with nothing pushed. */
 static bool skip_object(reader *r) {
   do {
-    level *l = innermost(r);
+    level *l = innermost(r, 1);
     chaski_slice key;
     if (l && l->map && !take_key(r, l, &key)) return false;
     if (l) l->left--;
     if (!skip_token(r)) return false;
-    while ((l = innermost(r)) && l->left == 0) r->depth--;
-  } while (r->depth > r->base);
+    while ((l = innermost(r, 1)) && l->left == 0) r->depth--;
+  } while (r->depth > 1);
   return true;
 }
 
@@ -483,7 +491,7 @@ static bool read_text(reader *r, chaski_unpack_field *f) {
   const uint8_t *before = r->at;
   mpack_token_t token;
   f->found = false;
-  if (!next_token(r, &token)) return false;
+  if (!take_token(r, &token)) return false;
   if (token.type == MPACK_TOKEN_STR || token.type == MPACK_TOKEN_BIN) {
     f->found = true;
     return take(r, token.length, &f->bytes);
@@ -495,7 +503,7 @@ static bool read_text(reader *r, chaski_unpack_field *f) {
 static bool read_field(reader *r, chaski_unpack_field *f, int slot) {
   if (f->text) return read_text(r, f);
   r->opt.strings = f->strings;
-  if (!push_object(r)) return false;
+  if (!walk(r, 1)) return false;
   lua_replace(r->L, slot);
   return true;
 }
@@ -511,8 +519,7 @@ static bool read_pair(reader *r, chaski_unpack_field *fields, size_t count, int 
 
 static bool open_map(reader *r) {
   mpack_token_t token;
-  if (!next_token(r, &token) || token.type != MPACK_TOKEN_MAP || !open_level(r, &token)) return false;
-  r->base = 1;
+  if (!take_token(r, &token) || token.type != MPACK_TOKEN_MAP || !open_level(r, &token)) return false;
   return true;
 }
 
