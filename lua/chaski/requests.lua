@@ -77,5 +77,5 @@ end
 
 core.set_serving(function(node)
   local state = core.node_state(node)
-  return state.served, state.call_rates
+  return state.served, state.call_rates.buckets
 end)

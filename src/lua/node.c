@@ -3,6 +3,7 @@
 #include "../core/alloc.h"
 #include "binding.h"
 #include "error.h"
+#include "limiter.h"
 #include "requests.h"
 
 #define CLASS CHASKI_NODE_CLASS
@@ -448,6 +449,7 @@ void chaski__open_node(lua_State *L) {
   chaski__open_message(L);
   chaski__open_subscription(L);
   chaski__open_send(L);
+  chaski__open_limiter(L);
   chaski__open_request(L);
   chaski__open_serve(L);
   chaski__open_dial(L);

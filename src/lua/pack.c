@@ -450,8 +450,13 @@ static bool write_number_key(job *j, int idx, const level *at) {
   return true;
 }
 
-static bool write_string_key(job *j, chaski_slice s, const level *at) {
-  if (s.len > j->opt.key_size) return fail_limit(j, at, SIZE_MAX, "a key longer than %I bytes", j->opt.key_size);
+static bool fail_key_size(job *j, const level *at) {
+  return fail_limit(j, at, SIZE_MAX, "a key longer than %I bytes", j->opt.key_size);
+}
+
+static bool write_string_key(job *j, int idx, const level *at) {
+  chaski_slice s = string_at(j->L, idx);
+  if (s.len > j->opt.key_size) return fail_key_size(j, at);
   return write_string(j, s, j->opt.strings == CHASKI_STRINGS_STR ? CHASKI_STRINGS_STR : CHASKI_STRINGS_AUTO, at);
 }
 
@@ -459,7 +464,7 @@ static bool write_key(job *j, int idx, const level *at) {
   if (!reserve(j, 0, at)) return false;
   switch (lua_type(j->L, idx)) {
   case LUA_TSTRING:
-    return write_string_key(j, string_at(j->L, idx), at);
+    return write_string_key(j, idx, at);
   case LUA_TNUMBER:
     return write_number_key(j, idx, at);
   case LUA_TBOOLEAN:
@@ -730,9 +735,18 @@ int chaski__pack(lua_State *L, int idx, chaski_packer *handle, const chaski_pack
   return finish(&j, write_value(&j, lua_absindex(L, idx), NULL), top);
 }
 
+/* ASCII, and shorter than 32 bytes. */
+static bool write_known_key(job *j, chaski_slice s, const level *at) {
+  if (s.len > j->opt.key_size) return fail_key_size(j, at);
+  if (!reserve(j, s.len, at)) return false;
+  put(j->p, 0xa0 | (unsigned)s.len);
+  put_bytes(j->p, s.ptr, s.len);
+  return true;
+}
+
 static bool write_field(job *j, const chaski_pack_field *f, const level *at) {
   chaski_strings strings = j->opt.strings == CHASKI_STRINGS_BIN ? CHASKI_STRINGS_AUTO : j->opt.strings;
-  if (!count_one(j, at) || !write_string_key(j, f->key, at)) return false;
+  if (!count_one(j, at) || !write_known_key(j, f->key, at)) return false;
   return f->idx ? write_value(j, f->idx, at) : write_string(j, f->text, strings, at);
 }
 

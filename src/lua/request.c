@@ -34,6 +34,7 @@ struct chaski_questions {
 static question **bucket_of(const struct chaski_questions *all, const char *id) {
   uint64_t digits;
   memcpy(&digits, id + CHASKI_UUID_TEXT - sizeof digits, sizeof digits);
+  digits ^= digits >> 32; /* the last ones differ most, wherever the byte order puts them */
   return &all->buckets[(digits * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & (all->size - 1)];
 }
 

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include "../core/alloc.h"
 #include "error.h"
+#include "limiter.h"
 #include "requests.h"
 #include "running.h"
 #include "task.h"
@@ -14,7 +15,7 @@
 
 struct chaski_serving {
   size_t calls;      /* being answered */
-  int served, rates; /* in the node's refs: callback -> function; the limiter of request_rate */
+  int served, rates; /* in the node's refs: callback -> function; the buckets of request_rate */
 };
 
 static const char setup_key; /* its address is the key in the registry: lua/chaski's fn(node) -> served, rates */
@@ -196,20 +197,11 @@ static void set_up(lua_State *L, chaski_lua_node *n) {
   s->served = keep(L, n);
 }
 
-static void push_ref(lua_State *L, const chaski_lua_node *n, int ref) {
-  chaski__push_refs(L, n);
-  lua_rawgeti(L, -1, ref);
-  lua_remove(L, -2);
-}
-
+/* The node's refs are on top, and stay. */
 static bool take_of_rate(lua_State *L, const call *c) {
-  bool taken;
-  push_ref(L, c->node, c->node->serving->rates);
-  lua_getfield(L, -1, "take");
-  lua_insert(L, -2);
+  lua_rawgeti(L, -1, c->node->serving->rates);
   lua_pushinteger(L, (lua_Integer)chaski_edge_number(c->edge));
-  lua_call(L, 2, 1);
-  taken = lua_toboolean(L, -1);
+  bool taken = chaski__take_token(L, c->node->rt, lua_gettop(L) - 1);
   lua_pop(L, 1);
   return taken;
 }
@@ -240,11 +232,13 @@ static int refuse_unknown(lua_State *L, const call *c) {
   return 0;
 }
 
+/* In the place of the node's refs. */
 static bool push_function(lua_State *L, const call *c) {
-  push_ref(L, c->node, c->node->serving->served);
+  lua_rawgeti(L, -1, c->node->serving->served);
   lua_pushlstring(L, (const char *)c->callback.ptr, c->callback.len);
   bool found = lua_rawget(L, -2) == LUA_TFUNCTION;
-  lua_remove(L, -2);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
   return found;
 }
 
@@ -267,6 +261,7 @@ static int enter_call(lua_State *L) {
   chaski__push_edge(L, c->node, c->edge);
   lua_pushcfunction(L, guard);
   if (!c->node->serving) set_up(L, c->node);
+  chaski__push_refs(L, c->node);
   if (limit_met(L, c))
     refuse(L, c, "busy", chaski_slice_str("too many calls"));
   else if (push_function(L, c))
@@ -287,7 +282,7 @@ void chaski__free_serving(chaski_lua_node *n) {
   n->serving = NULL;
 }
 
-/* (fn): fn(node) -> a table callback -> function, and the limiter of the calls of an edge */
+/* (fn): fn(node) -> a table callback -> function, and the buckets of the calls of edges */
 static int set_serving(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);

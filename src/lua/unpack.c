@@ -309,7 +309,7 @@ static inline bool push_key(reader *r, level *l) {
 /* --- the walk ---------------------------------------------------------------------------------------------------- */
 
 /* Push a scalar, or a new table and its level. */
-static bool push_value(reader *r, const level *parent) {
+ALWAYS_INLINE bool push_value(reader *r, const level *parent) {
   mpack_token_t token;
   if (!next_token(r, &token)) return false;
   switch (token.type) {
@@ -346,7 +346,7 @@ static bool push_value(reader *r, const level *parent) {
 }
 
 /* The value on the top goes into its table. */
-static void store(reader *r, level *parent) {
+static inline void store(reader *r, level *parent) {
   if (parent->map)
     lua_rawset(r->L, -3);
   else
