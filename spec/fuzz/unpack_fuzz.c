@@ -48,7 +48,7 @@ static bool is_map(chaski_slice in) {
 
 /* Some key of the table on top, or one that it may lack. */
 static chaski_slice some_key(lua_State *L) {
-  chaski_slice key = CHASKI_KEY("id");
+  chaski_slice key = CHASKI_SLICE("id");
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) continue;
     key.ptr = (const uint8_t *)lua_tolstring(L, -2, &key.len);
@@ -69,7 +69,7 @@ static void check_same(lua_State *L, int a, int b) {
 static int read_in_part(lua_State *L) {
   const chaski_slice *in = lua_touserdata(L, 1);
   bool whole = chaski__unpack(L, *in, NULL) == 0 && is_map(*in);
-  chaski_slice key = whole ? some_key(L) : (chaski_slice)CHASKI_KEY("id");
+  chaski_slice key = whole ? some_key(L) : (chaski_slice)CHASKI_SLICE("id");
   chaski_unpack_field fields[] = {{key, CHASKI_STRINGS_AUTO, true, false, {NULL, 0}},
                                   {key, CHASKI_STRINGS_AUTO, false, false, {NULL, 0}}};
   FUZZ_CHECK(chaski__unpack_map(L, *in, NULL, fields, 1) == whole);

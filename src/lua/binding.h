@@ -130,6 +130,8 @@ void chaski__drop_node_tls(chaski_lua_node *n); /* the core's node is gone */
 void chaski__push_edge(lua_State *L, chaski_lua_node *n, chaski_edge *edge); /* NULL: nil */
 chaski_edge *chaski__check_edge(lua_State *L, int arg);
 chaski_edge *chaski__test_edge(lua_State *L, int idx);
+/* As test_edge, which looks the class up by its name. */
+chaski_edge *chaski__edge_at(lua_State *L, const chaski_runtime *rt, int idx);
 uint32_t *chaski__edge_calls(lua_State *L, int idx);            /* serve.c's count, in the edge's userdata at idx */
 void chaski__edge_ended(chaski_runtime *rt, chaski_edge *edge); /* no longer anchored by the runtime */
 void chaski__open_edge(lua_State *L);

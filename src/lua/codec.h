@@ -95,12 +95,9 @@ chaski_packer *chaski__packer_new(lua_State *L);
  * Lua code and no finalizer runs before the bytes are complete. */
 int chaski__pack(lua_State *L, int idx, chaski_packer *p, const chaski_pack_options *opt, const char *root);
 
-#define CHASKI_KEY(literal)                                                                                            \
-  { (const uint8_t *)(literal), sizeof(literal) - 1 }
-
 /* A pair of a map that is made here: a key, and the value at a stack index, or some text. */
 typedef struct chaski_pack_field {
-  chaski_slice key; /* CHASKI_KEY */
+  chaski_slice key; /* CHASKI_SLICE */
   int idx;          /* 0: text */
   chaski_slice text;
 } chaski_pack_field;
@@ -117,7 +114,7 @@ int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options
 
 /* A key of a map that somebody asks for. */
 typedef struct chaski_unpack_field {
-  chaski_slice key;       /* CHASKI_KEY */
+  chaski_slice key;       /* CHASKI_SLICE */
   chaski_strings strings; /* of its value */
   bool text;              /* only its bytes are asked for, which must be a str or bin */
   bool found;             /* out: the text is there */

@@ -35,6 +35,16 @@ uint32_t *chaski__edge_calls(lua_State *L, int idx) {
   return &((edge_box *)lua_touserdata(L, idx))->calls;
 }
 
+chaski_edge *chaski__edge_at(lua_State *L, const chaski_runtime *rt, int idx) {
+  const edge_box *box = lua_touserdata(L, idx);
+  bool is_edge;
+  if (!box || !lua_getmetatable(L, idx)) return NULL;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->edge_mt);
+  is_edge = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return is_edge ? box->edge : NULL;
+}
+
 /* --- one userdata for each edge --------------------------------------------------------------------------------- */
 static edge_box *new_box(lua_State *L, chaski_lua_node *n, chaski_edge *edge) {
   edge_box *box = lua_newuserdatauv(L, sizeof *box, 1);

@@ -154,8 +154,15 @@ void chaski__free_questions(chaski_lua_node *n) {
 }
 
 /* --- arguments -------------------------------------------------------------------------------------------------- */
-enum { NODE = 1, CALLBACK, KWARGS, OPTIONS };                 /* the method's stack */
-enum { UP_CORE = 1, UP_CHECK, UP_ARGUMENTS, UP_ASK_BY_HAND }; /* and its upvalues: the module table, Lua functions */
+enum { NODE = 1, CALLBACK, KWARGS, OPTIONS }; /* the method's stack */
+enum {
+  UP_CORE = 1,
+  UP_CHECK,
+  UP_ARGUMENTS,
+  UP_ASK_BY_HAND,
+  UP_WRITE,
+  UP_CLASS
+}; /* and its upvalues: the module table, Lua functions, "write", the metatable of nodes */
 
 struct options {
   double timeout;
@@ -163,19 +170,19 @@ struct options {
 };
 
 /* The option on top, of this name; false if it is wrong. */
-static bool read_option(lua_State *L, const char *name, struct options *o) {
-  if (strcmp(name, "edge") == 0) return (o->edge = chaski__test_edge(L, -1)) != NULL;
+static bool read_option(lua_State *L, const chaski_runtime *rt, const char *name, struct options *o) {
+  if (strcmp(name, "edge") == 0) return (o->edge = chaski__edge_at(L, rt, -1)) != NULL;
   if (strcmp(name, "timeout") != 0 || lua_type(L, -1) != LUA_TNUMBER) return false;
   o->timeout = lua_tonumber(L, -1);
   return o->timeout >= 0 && o->timeout <= SECONDS_MAX;
 }
 
 /* False: a mistake, or a table that is more than one. */
-static bool read_options(lua_State *L, struct options *o) {
+static bool read_options(lua_State *L, const chaski_runtime *rt, struct options *o) {
   if (lua_isnil(L, OPTIONS)) return true;
   if (!lua_istable(L, OPTIONS) || lua_getmetatable(L, OPTIONS)) return false;
   for (lua_pushnil(L); lua_next(L, OPTIONS); lua_pop(L, 1))
-    if (lua_type(L, -2) != LUA_TSTRING || !read_option(L, lua_tostring(L, -2), o)) return false;
+    if (lua_type(L, -2) != LUA_TSTRING || !read_option(L, rt, lua_tostring(L, -2), o)) return false;
   return true;
 }
 
@@ -199,10 +206,10 @@ static void check_at_length(lua_State *L, struct options *o) {
   lua_replace(L, OPTIONS); /* anchors the edge */
 }
 
-static struct options check_arguments(lua_State *L) {
+static struct options check_arguments(lua_State *L, const chaski_runtime *rt) {
   struct options o = {TIMEOUT, NULL};
   bool good = lua_type(L, CALLBACK) == LUA_TSTRING && lua_rawlen(L, CALLBACK) > 0 &&
-              (lua_isnil(L, KWARGS) || lua_istable(L, KWARGS)) && read_options(L, &o);
+              (lua_isnil(L, KWARGS) || lua_istable(L, KWARGS)) && read_options(L, rt, &o);
   if (!good) check_at_length(L, &o);
   lua_settop(L, OPTIONS);
   return o;
@@ -249,9 +256,9 @@ static int fail_packing(lua_State *L) {
 
 static bool pack_question(lua_State *L, chaski_lua_node *n, const char *id) {
   const chaski_pack_field fields[] = {
-      {CHASKI_KEY("callback"), 0, chaski__check_slice(L, CALLBACK)},
-      {CHASKI_KEY("id"), 0, {(const uint8_t *)id, CHASKI_UUID_TEXT}},
-      {CHASKI_KEY("kwargs"), KWARGS, {NULL, 0}},
+      {CHASKI_SLICE("callback"), 0, chaski__check_slice(L, CALLBACK)},
+      {CHASKI_SLICE("id"), 0, {(const uint8_t *)id, CHASKI_UUID_TEXT}},
+      {CHASKI_SLICE("kwargs"), KWARGS, {NULL, 0}},
   };
   return chaski__pack_map(L, fields, 3, n->packer, &n->pack, "data") == CHASKI_OK;
 }
@@ -272,7 +279,8 @@ static bool write_by_hand(lua_State *L, chaski_lua_node *n, question *q, chaski_
 }
 
 static bool writes_by_hand(lua_State *L) {
-  lua_getfield(L, lua_upvalueindex(UP_CORE), "write");
+  lua_pushvalue(L, lua_upvalueindex(UP_WRITE));
+  lua_rawget(L, lua_upvalueindex(UP_CORE));
   bool ours = lua_tocfunction(L, -1) == chaski__write_command;
   lua_pop(L, 1);
   return !ours;
@@ -328,17 +336,26 @@ static question *ask(lua_State *L, chaski_lua_node *n, const struct options *o) 
 }
 
 static int answered(lua_State *L, int status, lua_KContext base) {
-  if (!chaski__timed_out(L)) return chaski__parked(L, status, base);
+  const chaski_lua_node *n = lua_touserdata(L, NODE);
+  if (!chaski__timed_out(n->rt, L)) return chaski__parked(L, status, base);
   lua_pushnil(L);
   chaski__push_error(L, chaski_error_name(CHASKI_ETIMEOUT), WHERE " %s: no answer", lua_tostring(L, CALLBACK));
   return 2;
 }
 
+/* As chaski__check_node, which looks the class up by its name. */
+static chaski_lua_node *check_asker(lua_State *L) {
+  chaski_lua_node *n = lua_touserdata(L, NODE);
+  bool is_node = n && lua_getmetatable(L, NODE) && lua_rawequal(L, -1, lua_upvalueindex(UP_CLASS));
+  lua_settop(L, OPTIONS);
+  return is_node ? n : chaski__check_node(L, NODE);
+}
+
 /* node:request(callback [, kwargs [, options]]) */
 static int request(lua_State *L) {
   lua_settop(L, OPTIONS);
-  struct options o = check_arguments(L);
-  chaski_lua_node *n = chaski__check_node(L, NODE);
+  chaski_lua_node *n = check_asker(L);
+  struct options o = check_arguments(L, n->rt);
   question *q;
   if (!chaski__in_task(n->rt, L)) chaski__check_task(L, WHERE);
   if (!n->core) return o.edge ? fail(L, CHASKI_ESTOPPED, o.edge) : fail_without_edge(L);
@@ -356,7 +373,9 @@ static int make_request(lua_State *L) {
   lua_settop(L, 3);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
-  lua_pushcclosure(L, request, 4);
+  lua_pushliteral(L, "write");
+  luaL_getmetatable(L, CHASKI_NODE_CLASS);
+  lua_pushcclosure(L, request, 6);
   return 1;
 }
 
@@ -393,9 +412,9 @@ static int take_response(lua_State *L) {
   const struct response *r = lua_touserdata(L, 1);
   chaski_unpack_options options = chaski__data_options(r->node);
   chaski_unpack_field fields[] = {
-      {CHASKI_KEY("error"), CHASKI_STRINGS_AUTO, false, false, {NULL, 0}},
-      {CHASKI_KEY("id"), CHASKI_STRINGS_AUTO, true, false, {NULL, 0}},
-      {CHASKI_KEY("response"), options.strings, false, false, {NULL, 0}},
+      {CHASKI_SLICE("error"), CHASKI_STRINGS_AUTO, false, false, {NULL, 0}},
+      {CHASKI_SLICE("id"), CHASKI_STRINGS_AUTO, true, false, {NULL, 0}},
+      {CHASKI_SLICE("response"), options.strings, false, false, {NULL, 0}},
   };
   question *q = NULL;
   if (!chaski__unpack_map(L, r->message->data, &options, fields, 3))

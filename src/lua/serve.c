@@ -10,7 +10,7 @@
 
 #define ID_MAX 64
 #define WHERE "callback "
-#define WHERE_MAX 80 /* bytes, as of any task that waits */
+#define WHERE_MAX 300 /* bytes; once it waits its task keeps less */
 #define WRITE "node:write " CHASKI_RESPONSE
 
 struct chaski_serving {
@@ -66,10 +66,10 @@ static void refuse(lua_State *L, const call *c, const char *code, chaski_slice m
   chaski__push_null(L);
   options.strings = CHASKI_STRINGS_AUTO;
   const chaski_pack_field fields[] = {
-      {CHASKI_KEY("callback"), 0, cut(c->callback, CHASKI_CALLBACK_SHOWN)},
-      {CHASKI_KEY("error"), lua_gettop(L) - 1, {NULL, 0}},
-      {CHASKI_KEY("id"), 0, c->id},
-      {CHASKI_KEY("response"), lua_gettop(L), {NULL, 0}},
+      {CHASKI_SLICE("callback"), 0, cut(c->callback, CHASKI_CALLBACK_SHOWN)},
+      {CHASKI_SLICE("error"), lua_gettop(L) - 1, {NULL, 0}},
+      {CHASKI_SLICE("id"), 0, c->id},
+      {CHASKI_SLICE("response"), lua_gettop(L), {NULL, 0}},
   };
   if (chaski__pack_map(L, fields, 4, c->node->packer, &options, "data") == CHASKI_OK) write_to(c);
 }
@@ -77,10 +77,10 @@ static void refuse(lua_State *L, const call *c, const char *code, chaski_slice m
 /* The answer at RESPONSE; true, or why it could not be sent is pushed. */
 static bool answer(lua_State *L, const call *c) {
   const chaski_pack_field fields[] = {
-      {CHASKI_KEY("callback"), 0, c->callback},
-      {CHASKI_KEY("id"), 0, c->id},
-      {CHASKI_KEY("kwargs"), KWARGS, {NULL, 0}},
-      {CHASKI_KEY("response"), RESPONSE, {NULL, 0}},
+      {CHASKI_SLICE("callback"), 0, c->callback},
+      {CHASKI_SLICE("id"), 0, c->id},
+      {CHASKI_SLICE("kwargs"), KWARGS, {NULL, 0}},
+      {CHASKI_SLICE("response"), RESPONSE, {NULL, 0}},
   };
   int rc = chaski__pack_map(L, fields, 4, c->node->packer, &c->node->pack, "data");
   if (rc != CHASKI_OK) {
@@ -157,9 +157,9 @@ static call *new_call(lua_State *L, const call *from) {
 static bool read_request(lua_State *L, struct incoming *in) {
   chaski_unpack_options options = chaski__data_options(in->call.node);
   chaski_unpack_field fields[] = {
-      {CHASKI_KEY("callback"), CHASKI_STRINGS_AUTO, true, false, {NULL, 0}},
-      {CHASKI_KEY("id"), CHASKI_STRINGS_AUTO, true, false, {NULL, 0}},
-      {CHASKI_KEY("kwargs"), options.strings, false, false, {NULL, 0}},
+      {CHASKI_SLICE("callback"), CHASKI_STRINGS_AUTO, true, false, {NULL, 0}},
+      {CHASKI_SLICE("id"), CHASKI_STRINGS_AUTO, true, false, {NULL, 0}},
+      {CHASKI_SLICE("kwargs"), options.strings, false, false, {NULL, 0}},
   };
   if (!chaski__unpack_map(L, in->message->data, &options, fields, 3)) {
     chaski__decode_in_vain(L, in->call.node, in->call.edge, in->message);

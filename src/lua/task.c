@@ -390,8 +390,8 @@ static chaski_task *resumed(lua_State *L) {
   return t;
 }
 
-bool chaski__timed_out(lua_State *L) {
-  return resumed(L)->outcome == TIMED_OUT;
+bool chaski__timed_out(const chaski_runtime *rt, const lua_State *L) {
+  return rt->current && rt->current->co == L && rt->current->outcome == TIMED_OUT;
 }
 
 int chaski__parked(lua_State *L, int status, lua_KContext base) {
@@ -414,7 +414,7 @@ int chaski__parked(lua_State *L, int status, lua_KContext base) {
 }
 
 static int slept(lua_State *L, int status, lua_KContext base) {
-  return chaski__timed_out(L) ? 0 : chaski__parked(L, status, base);
+  return resumed(L)->outcome == TIMED_OUT ? 0 : chaski__parked(L, status, base);
 }
 
 static uint64_t ns_of(double seconds) {

@@ -28,7 +28,7 @@ const char *chaski__task_where(const chaski_task *task); /* "handler of weather"
  * woken with. The values lie above the `base`, k's context, that were on the stack before. */
 int chaski__park_then(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup)(void *ctx), void *ctx,
                       lua_KFunction k);
-bool chaski__timed_out(lua_State *L);
+bool chaski__timed_out(const chaski_runtime *rt, const lua_State *L);
 int chaski__parked(lua_State *L, int status, lua_KContext base);
 
 /* As chaski__wake: the n values on top of L become the results, and are popped, whether it waits or not. `later`:
