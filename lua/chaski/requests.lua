@@ -47,10 +47,19 @@ local function arguments_of(kwargs)
   return arguments
 end
 
---- A request as core.write would be told to write it, for who stands in for that.
-local function ask_by_hand(node, id, callback, kwargs, edge)
-  local data = { id = id, callback = callback, kwargs = kwargs }
-  return core.write(node, "request_udp", data, { edge = edge }, true)
+--- A request as core.write would be told to write it, for who stands in for that: the edges that took it, and why one
+--- did not.
+local function ask_by_hand(id, node, callback, kwargs, only)
+  local data, asked, why = { id = id, callback = callback, kwargs = kwargs }, {}, nil
+  for _, edge in ipairs(only and { only } or node.edges) do
+    local ok, err = core.write(node, "request_udp", data, { edge = edge }, true)
+    if ok then
+      asked[#asked + 1] = edge
+    else
+      why = err
+    end
+  end
+  return asked, why
 end
 
 --- Ask one edge, or all (the first answer counts), to call `callback` with the table kwargs. Returns the answer, or

@@ -537,6 +537,37 @@ describe("who asks", function()
   )
 
   it(
+    "may have metamethods that end the edge, or the node, in between",
+    test(function()
+      local a, b, edge = nodes.pair()
+      local function kwargs_that(act)
+        return setmetatable({}, {
+          __pairs = function()
+            act()
+            return next, {}, nil
+          end,
+        })
+      end
+      fails(
+        "no_edge",
+        a:request(
+          "echo",
+          kwargs_that(function()
+            edge:close()
+          end)
+        )
+      )
+      local gone = nodes.node "gone"
+      local last = assert(gone:connect(b))
+      local function close()
+        debug.getmetatable(gone).__close(gone)
+      end
+      fails("stopped", gone:request("echo", kwargs_that(close), { edge = last }))
+      fails("no_edge", gone:request "echo")
+    end)
+  )
+
+  it(
     "is told where its kwargs cannot be sent",
     test(function()
       local a = nodes.pair()

@@ -215,7 +215,7 @@ static struct options check_arguments(lua_State *L, const chaski_runtime *rt) {
   return o;
 }
 
-/* kwargs as what is packed as a map, whatever it is. */
+/* kwargs as what is packed as a map, whatever it is. A metamethod of the script's may run. */
 static void make_map(lua_State *L) {
   if (lua_istable(L, KWARGS) && lua_rawlen(L, KWARGS) == 0 && !lua_getmetatable(L, KWARGS)) return;
   lua_settop(L, OPTIONS);
@@ -263,21 +263,6 @@ static bool pack_question(lua_State *L, chaski_lua_node *n, const char *id) {
   return chaski__pack_map(L, fields, 3, n->packer, &n->pack, "data") == CHASKI_OK;
 }
 
-/* Who stands in for core.write, as tests do, is asked to write. True, or what it gave as the error is on top. */
-static bool write_by_hand(lua_State *L, chaski_lua_node *n, question *q, chaski_edge *edge) {
-  lua_settop(L, OPTIONS);
-  lua_pushvalue(L, lua_upvalueindex(UP_ASK_BY_HAND));
-  lua_pushvalue(L, NODE);
-  lua_pushlstring(L, q->id, sizeof q->id);
-  lua_pushvalue(L, CALLBACK);
-  lua_pushvalue(L, KWARGS);
-  chaski__push_edge(L, n, edge);
-  if (lua_pcall(L, 5, 2, 0) == LUA_OK) return lua_toboolean(L, -2);
-  free_question(q);
-  lua_error(L);
-  return false;
-}
-
 static bool writes_by_hand(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(UP_WRITE));
   lua_rawget(L, lua_upvalueindex(UP_CORE));
@@ -286,53 +271,60 @@ static bool writes_by_hand(lua_State *L) {
   return !ours;
 }
 
-/* Write what was packed to the edges; those that took it become the asked ones. CHASKI_OK, or why the last did not. */
-static int write_question(chaski_lua_node *n, question *q, size_t count, chaski_edge **failed) {
-  const chaski_slice packed = chaski_slice_of(n->packer->ptr, n->packer->len);
+/* Write what was packed; CHASKI_OK, and the edge is asked. */
+static int write_to(question *q, chaski_edge *edge) {
+  const chaski_lua_node *n = q->node;
+  int rc = chaski_node_write(n->core, chaski_slice_str(CHASKI_REQUEST), chaski_slice_of(NULL, 0),
+                             chaski_slice_of(n->packer->ptr, n->packer->len), edge);
+  if (rc != CHASKI_OK) return rc;
+  q->edges[q->asked++] = edge;
+  chaski_edge_hold(edge);
+  return CHASKI_OK;
+}
+
+/* As write_to, to all; or why the last did not take it. No edge comes or goes meanwhile. */
+static int write_to_all(question *q, chaski_edge **failed) {
   int why = CHASKI_OK;
-  for (size_t i = 0; i < count; i++) {
-    chaski_edge *edge = q->edges[i];
-    int rc = chaski_node_write(n->core, chaski_slice_str(CHASKI_REQUEST), chaski_slice_of(NULL, 0), packed, edge);
-    if (rc == CHASKI_OK)
-      q->edges[q->asked++] = edge, chaski_edge_hold(edge);
-    else
-      why = rc, *failed = edge;
+  chaski_edge *edge;
+  for (size_t i = 0; (edge = chaski_node_edge_at(q->node->core, i)); i++) {
+    int rc = write_to(q, edge);
+    if (rc != CHASKI_OK) why = rc, *failed = edge;
   }
   return q->asked ? CHASKI_OK : why;
 }
 
-static void list_edges(const chaski_lua_node *n, const struct options *o, question *q, size_t count) {
-  if (o->edge) q->edges[0] = o->edge;
-  for (size_t i = 0; !o->edge && i < count; i++) q->edges[i] = chaski_node_edge_at(n->core, i);
-}
-
-/* As write_question. -1: the error is on top. */
-static int write_questions_by_hand(lua_State *L, chaski_lua_node *n, question *q, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    chaski_edge *edge = q->edges[i];
-    if (write_by_hand(L, n, q, edge)) q->edges[q->asked++] = edge, chaski_edge_hold(edge);
-  }
-  return q->asked ? CHASKI_OK : -1;
-}
-
 /* The question, asked of somebody; or NULL, and nil and the error are pushed. */
 static question *ask(lua_State *L, chaski_lua_node *n, const struct options *o) {
-  size_t count = o->edge ? 1 : chaski_node_edge_count(n->core);
-  bool by_hand = writes_by_hand(L);
   char id[CHASKI_UUID_TEXT];
-  chaski_edge *failed = NULL;
-  if (count == 0) return fail_without_edge(L), NULL;
-  chaski__check_world(L, n, "node:write");
-  make_map(L);
+  chaski_edge *failed = o->edge;
   chaski_node_new_id(n->core, id);
-  if (!by_hand && !pack_question(L, n, id)) return fail_packing(L), NULL;
-  question *q = new_question(L, n, id, count);
-  list_edges(n, o, q, count);
-  int rc = by_hand ? write_questions_by_hand(L, n, q, count) : write_question(n, q, count, &failed);
+  if (!pack_question(L, n, id)) return fail_packing(L), NULL;
+  question *q = new_question(L, n, id, o->edge ? 1 : chaski_node_edge_count(n->core));
+  int rc = o->edge ? write_to(q, o->edge) : write_to_all(q, &failed);
   if (rc == CHASKI_OK) return q;
   free_question(q);
-  if (failed) fail(L, rc, failed);
-  return NULL;
+  return fail(L, rc, failed), NULL;
+}
+
+/* The same for who stands in for core.write, as tests do: in lua/chaski, which gives a list of the edges that were
+ * asked, and an error. */
+static question *ask_by_hand(lua_State *L, chaski_lua_node *n, const struct options *o) {
+  char id[CHASKI_UUID_TEXT];
+  chaski_node_new_id(n->core, id);
+  lua_pushvalue(L, lua_upvalueindex(UP_ASK_BY_HAND));
+  lua_pushlstring(L, id, sizeof id);
+  for (int i = NODE; i <= KWARGS; i++) lua_pushvalue(L, i);
+  chaski__push_edge(L, n, o->edge);
+  lua_call(L, KWARGS + 2, 2);
+  size_t count = lua_rawlen(L, OPTIONS + 1);
+  if (count == 0) return lua_pushnil(L), lua_insert(L, -2), NULL;
+  question *q = new_question(L, n, id, count);
+  for (; q->asked < count; lua_pop(L, 1)) {
+    lua_rawgeti(L, OPTIONS + 1, (lua_Integer)q->asked + 1);
+    q->edges[q->asked] = chaski__test_edge(L, -1);
+    chaski_edge_hold(q->edges[q->asked++]);
+  }
+  return q;
 }
 
 static int answered(lua_State *L, int status, lua_KContext base) {
@@ -358,8 +350,11 @@ static int request(lua_State *L) {
   struct options o = check_arguments(L, n->rt);
   question *q;
   if (!chaski__in_task(n->rt, L)) chaski__check_task(L, WHERE);
-  if (!n->core) return o.edge ? fail(L, CHASKI_ESTOPPED, o.edge) : fail_without_edge(L);
-  q = ask(L, n, &o);
+  make_map(L);
+  if (!o.edge && (!n->core || chaski_node_edge_count(n->core) == 0)) return fail_without_edge(L);
+  if (!n->core) return fail(L, CHASKI_ESTOPPED, o.edge);
+  chaski__check_world(L, n, "node:write");
+  q = writes_by_hand(L) ? ask_by_hand(L, n, &o) : ask(L, n, &o);
   if (!q) return 2;
   lua_settop(L, OPTIONS);
   q->task = chaski__task_hold(n->rt);
@@ -416,16 +411,18 @@ static int take_response(lua_State *L) {
       {CHASKI_SLICE("id"), CHASKI_STRINGS_AUTO, true, false, {NULL, 0}},
       {CHASKI_SLICE("response"), options.strings, false, false, {NULL, 0}},
   };
-  question *q = NULL;
-  if (!chaski__unpack_map(L, r->message->data, &options, fields, 3))
+  if (!chaski__unpack_map(L, r->message->data, &options, fields, 3)) {
     chaski__decode_in_vain(L, r->node, r->edge, r->message);
-  else if (fields[1].found)
-    q = find_question(r->node, fields[1].bytes);
+    return 0;
+  }
+  bool failed = lua_istable(L, 2); /* the error */
+  if (failed) push_failure(L, 2, r->edge);
+  question *q =
+      fields[1].found ? find_question(r->node, fields[1].bytes) : NULL; /* a finalizer may end it until here */
   if (!q || !asks(q, r->edge)) return 0;
-  if (lua_istable(L, 2)) { /* the error */
-    push_failure(L, 2, r->edge);
+  if (failed)
     fail_one(L, q, r->edge, false);
-  } else
+  else
     finish(L, q, 1, false);
   return 0;
 }

@@ -39,6 +39,7 @@ enum { CALL = 1, KWARGS, NODE, EDGE, GUARD, RESPONSE, WHY };
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 static int write_to(const call *c) {
   const chaski_packer *p = c->node->packer;
+  if (!c->node->core) return CHASKI_ESTOPPED; /* a metamethod of the script's may have closed it */
   return chaski_node_write(c->node->core, chaski_slice_str(CHASKI_RESPONSE), chaski_slice_of(NULL, 0),
                            chaski_slice_of(p->ptr, p->len), c->edge);
 }
@@ -262,6 +263,7 @@ static int enter_call(lua_State *L) {
   lua_pushcfunction(L, guard);
   if (!c->node->serving) set_up(L, c->node);
   chaski__push_refs(L, c->node);
+  if (!c->node->core) return 0;
   if (limit_met(L, c))
     refuse(L, c, "busy", chaski_slice_str("too many calls"));
   else if (push_function(L, c))
