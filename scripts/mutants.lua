@@ -160,9 +160,9 @@ local mutants = {
   },
   {
     "rate of requests",
-    "lua/chaski/requests.lua",
-    'return not state.call_rates:take(number) and "request_rate" or nil',
-    "return nil",
+    "src/lua/serve.c",
+    "else if (!take_of_rate(L, c))",
+    "else if (false)",
     spec "limits",
   },
   {

@@ -1,16 +1,41 @@
 -- limiter.lua: token buckets by key, for what peers may ask for a second. Bounded: keys not used for a while are
--- dropped.
+-- dropped. The buckets are in C (src/lua/limiter.c), which takes from them without Lua where that counts.
 -- SPDX-License-Identifier: MIT
 local core = require "chaski.core"
 local states = require "chaski.state"
 
 require "chaski.events" -- on_everywhere
 
-local KEYS_MAX = 4096
-
 ---@class chaski.limiter
+---@field rate number tokens a second; may be assigned
+---@field burst number tokens at most; may be assigned
+---@field count integer keys that have a bucket
+---@field package buckets userdata
 local Limiter = {}
-Limiter.__index = Limiter
+
+--- Take a token of key's bucket: false when it is empty.
+---@return boolean
+function Limiter:take(key)
+  return self.buckets:take(key)
+end
+
+function Limiter:forget(key)
+  self.buckets:forget(key)
+end
+
+local meta = {}
+
+function meta:__index(name)
+  return Limiter[name] or self.buckets[name]
+end
+
+function meta:__newindex(name, value)
+  if name == "rate" or name == "burst" then
+    self.buckets[name] = value
+  else
+    rawset(self, name, value)
+  end
+end
 
 local M = {}
 
@@ -18,7 +43,7 @@ local M = {}
 ---@param burst number? tokens at most; default twice the rate
 ---@return chaski.limiter
 function M.new(rate, burst)
-  return setmetatable({ rate = rate, burst = burst or 2 * rate, buckets = {}, count = 0 }, Limiter)
+  return setmetatable({ buckets = core.new_buckets(rate, burst or 2 * rate) }, meta)
 end
 
 states.tables "edge_limiters"
@@ -37,40 +62,5 @@ core.on_everywhere("edge_closed", function(node, edge)
     each:forget(edge.number)
   end
 end)
-
---- Drop the buckets that are full again: they say nothing.
-local function sweep(self, now)
-  for key, bucket in pairs(self.buckets) do
-    if bucket.tokens + (now - bucket.at) * self.rate >= self.burst then
-      self.buckets[key] = nil
-      self.count = self.count - 1
-    end
-  end
-end
-
---- Take a token of key's bucket: false when it is empty.
----@return boolean
-function Limiter:take(key)
-  local now = core.now()
-  local bucket = self.buckets[key]
-  if not bucket then
-    if self.count >= KEYS_MAX then sweep(self, now) end
-    if self.count >= KEYS_MAX then return false end
-    bucket = { tokens = self.burst, at = now }
-    self.buckets[key] = bucket
-    self.count = self.count + 1
-  end
-  bucket.tokens = math.min(self.burst, bucket.tokens + (now - bucket.at) * self.rate)
-  bucket.at = now
-  if bucket.tokens < 1 then return false end
-  bucket.tokens = bucket.tokens - 1
-  return true
-end
-
-function Limiter:forget(key)
-  if not self.buckets[key] then return end
-  self.buckets[key] = nil
-  self.count = self.count - 1
-end
 
 return M

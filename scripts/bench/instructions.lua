@@ -28,20 +28,33 @@ local function command(counted, role, options)
   return table.move(words, 1, #words, #tool + 1, tool)
 end
 
---- Instructions of the process in the role `counted` while so many messages go from pub (through relay) to sub.
+--- Messages go from pub (through relay) to sub.
+local function stream(case, start, messages)
+  local options = { payload = case.payload, size = SIZE, seconds = 600, messages = messages }
+  local to = start("pub", "pub", options)
+  if case.counted == "relay" then to = start("relay", "relay", { to = to }) end
+  start("sub", case.sub or "sub", { to = to, payload = case.payload })
+  return "pub", "sent", "sub"
+end
+
+--- Requests go from one to another, as many under way at once as in the case request/64 of scripts/bench/run.
+local function trips(_, start, messages)
+  local to = start("serve", "serve", {})
+  start("request", "request", { to = to, size = SIZE, seconds = 600, tasks = 64, messages = messages })
+  return "request", nil, "request"
+end
+
+--- Instructions of the process in the role `counted` while so many messages go.
 local function instructions(case, messages)
   local members = {}
   local function start(role, program, options)
     members[role] = processes.start(command(case.counted == role, program, options))
     return members[role]:line("ready").first
   end
-  local options = { payload = case.payload, size = SIZE, seconds = 600, messages = messages }
-  local to = start("pub", "pub", options)
-  if case.counted == "relay" then to = start("relay", "relay", { to = to }) end
-  start("sub", case.sub or "sub", { to = to, payload = case.payload })
-  members.pub:go()
-  members.pub:line "sent"
-  members.sub:line "result"
+  local going, sent, ending = (case.play or stream)(case, start, messages)
+  members[going]:go()
+  if sent then members[going]:line(sent) end
+  members[ending]:line "result"
   members[case.counted]:stop "sigterm"
   for _, each in pairs(members) do
     each:stop()
@@ -60,6 +73,8 @@ local cases = {
   { name = "encode", text = "a table published to one edge", counted = "pub", payload = "table" },
   { name = "encode_string", text = "the same, a string", counted = "pub", payload = "string" },
   { name = "relay", text = "passed on by a node that does not subscribe", counted = "relay", payload = "table" },
+  { name = "request", text = "asked of a peer, and answered by it", counted = "request", play = trips },
+  { name = "serve", text = "a request answered by a Lua function", counted = "serve", play = trips },
 }
 
 local function read_record()

@@ -381,6 +381,11 @@ static void a_command_reaches_its_handler_and_an_unknown_one_is_counted(void **s
   rig_pass(SECOND);
   assert_int_equal(b->commands, 1);
   assert_int_equal(chaski_node_counters(b->node)->unknown, 1);
+  assert_int_equal(chaski_node_handle(b->node, chaski_slice_str("ask"), NULL), CHASKI_OK);
+  assert_int_equal(chaski_node_write(a->node, chaski_slice_str("ask"), none, data, NULL), CHASKI_OK);
+  rig_pass(SECOND);
+  assert_int_equal(b->commands, 1);
+  assert_int_equal(chaski_node_counters(b->node)->unknown, 2);
 }
 
 static void destroy_on_message(struct peer *p, chaski_edge *edge, const chaski_message *m) {

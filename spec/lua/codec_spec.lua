@@ -723,6 +723,11 @@ describe("codec", function()
       assert_malformed("81 a161 01 90 90", "2 bytes after the value")
     end)
 
+    it("may end where a key should begin", function()
+      assert_malformed("82 a3616263 01", "at byte 7: truncated")
+      assert_malformed("92 82 a3616263 01", "at byte 8: truncated")
+    end)
+
     it("may end at any byte", function()
       local whole = pack {
         1,

@@ -499,3 +499,226 @@ describe("a request from the wire", function()
     end)
   )
 end)
+
+describe("who asks", function()
+  it(
+    "may give options by a metatable, and is told of mistakes in them at its own line",
+    test(function()
+      local a, b, edge = nodes.pair()
+      b:serve("echo", echo)
+      local given = setmetatable({}, { __index = { edge = edge, timeout = 1 } })
+      assert.same({ k = 1 }, a:request("echo", { k = 1 }, given))
+      for _, wrong in ipairs { -1, "1", 0 / 0, 1e10 } do
+        local _, why = pcall(function()
+          a:request("echo", {}, { timeout = wrong })
+        end)
+        assert.matches("requests_spec.lua:%d+: node:request: option 'timeout': expected seconds 0..1e%+09, got ", why)
+      end
+      local _, why = pcall(function()
+        a:request ""
+      end)
+      assert.matches("requests_spec.lua:%d+: node:request: expected the name of a callback", why)
+    end)
+  )
+
+  it(
+    "has kwargs taken as pairs gives them, and marks ignored",
+    test(function()
+      local a, b = nodes.pair()
+      b:serve("echo", echo)
+      local odd = setmetatable({ a = 1 }, {
+        __pairs = function()
+          return next, { z = 2 }, nil
+        end,
+      })
+      assert.same({ z = 2 }, a:request("echo", odd))
+      assert.same({ "x" }, a:request("echo", chaski.array { "x" }))
+    end)
+  )
+
+  it(
+    "may have metamethods that end the edge, or the node, in between",
+    test(function()
+      local a, b, edge = nodes.pair()
+      local function kwargs_that(act)
+        return setmetatable({}, {
+          __pairs = function()
+            act()
+            return next, {}, nil
+          end,
+        })
+      end
+      fails(
+        "no_edge",
+        a:request(
+          "echo",
+          kwargs_that(function()
+            edge:close()
+          end)
+        )
+      )
+      local gone = nodes.node "gone"
+      local last = assert(gone:connect(b))
+      local function close()
+        debug.getmetatable(gone).__close(gone)
+      end
+      fails("stopped", gone:request("echo", kwargs_that(close), { edge = last }))
+      fails("no_edge", gone:request "echo")
+    end)
+  )
+
+  it(
+    "is told where its kwargs cannot be sent",
+    test(function()
+      local a = nodes.pair()
+      local text = fails("serialize", a:request("x", { l = { 1, print } }))
+      assert.equal("node:request x: data.kwargs.l[2]: cannot serialise a function", text)
+      local cyclic = {}
+      cyclic.c = cyclic
+      assert.equal("node:request x: data.kwargs.c: a cyclic table", fails("serialize", a:request("x", cyclic)))
+    end)
+  )
+
+  it(
+    "may be cancelled, and what is answered then goes to nobody",
+    test(function()
+      local a, b = nodes.pair(nil, { limits = { request_rate = 1000000, requests_per_edge = 1000 } })
+      local go
+      b:serve("later", function()
+        eventually(function()
+          return go
+        end, "let go")
+        return 1
+      end)
+      b:serve("echo", echo)
+      local tasks = {}
+      for i = 1, 300 do -- more than are kept room for
+        tasks[i] = chaski.spawn(a.request, a, "later", {}, { timeout = i % 3 == 0 and 0.01 or 5 })
+      end
+      eventually(function()
+        return tasks[3].status == "over"
+      end, "those without time have ended")
+      for i = 1, 300, 3 do
+        tasks[i]:cancel()
+      end
+      go = true
+      for i, task in ipairs(tasks) do
+        local ok, answer, err = task:join()
+        if i % 3 == 1 then
+          assert.same({ nil, "cancelled" }, { ok, answer.code })
+        elseif i % 3 == 0 then
+          assert.equal("node:request later: no answer", tostring(err))
+        else
+          assert.same({ true, 1 }, { ok, answer })
+        end
+      end
+    end)
+  )
+
+  it(
+    "goes on when the answer is read, in the order of what was sent",
+    test(function()
+      local a, b = nodes.pair()
+      local order = {}
+      b:serve("before", function(_, edge)
+        assert(b:write("note", "one", { edge = edge }))
+        chaski.spawn(function()
+          chaski.sleep(0)
+          assert(b:write("note", "two", { edge = edge }))
+        end)
+      end)
+      a:handle("note", function(message)
+        order[#order + 1] = message.data
+      end)
+      assert.is_nil(a:request "before")
+      order[#order + 1] = "answer"
+      eventually(function()
+        return #order == 3
+      end, "both notes")
+      assert.same({ "one", "answer", "two" }, order)
+    end)
+  )
+end)
+
+describe("who answers", function()
+  it(
+    "sends back kwargs as the function left them",
+    test(function()
+      local a, b = nodes.pair()
+      local raw
+      a:handle("spy", function() end)
+      b:serve("change", function(kwargs)
+        kwargs.more = 2
+        return kwargs
+      end)
+      raw = a:request("change", { one = 1 })
+      assert.same({ one = 1, more = 2 }, raw)
+      b:serve("break", function(kwargs)
+        kwargs.more = print
+      end)
+      local text = fails("failed", a:request("break", {}))
+      local said = "node:request at b: node:write response_udp: data.kwargs.more: cannot serialise a function"
+      assert.equal(said, text)
+    end)
+  )
+
+  it(
+    "is free again of calls that were cancelled by the node's end",
+    test(function()
+      local a, b = nodes.pair(nil, { limits = { requests_max = 2 } })
+      b:serve("held", function()
+        chaski.sleep(3600)
+      end)
+      b:serve("echo", echo)
+      for _ = 1, 2 do
+        local where, tasks = { edge = assert(a:connect(b)) }, {}
+        for i = 1, 2 do
+          tasks[i] = chaski.spawn(a.request, a, "held", {}, where)
+        end
+        assert.equal("busy", select(2, a:request("echo", {}, where)).code)
+        b:stop()
+        chaski.sleep(0) -- who runs it again at once keeps its tasks
+        for _, task in ipairs(tasks) do
+          assert.equal("lost", select(3, task:join()).code)
+        end
+        b:run()
+      end
+      assert.same({}, a:request("echo", {}, { edge = assert(a:connect(b)) }))
+    end)
+  )
+
+  it(
+    "takes what is in the message in any order, the last of each, and skips the rest",
+    test(function()
+      local hostile = require "spec.lua.hostile"
+      local a, b = nodes.pair()
+      local got = {}
+      b:serve("take", function(kwargs)
+        got[#got + 1] = kwargs
+      end)
+      local kwargs = chaski.pack { k = { 1, 2 } }
+      local rest = "\xa1x\x93\x01\x81\x01\x92\xc0\xd6\xff\0\0\0\1\xcb" .. ("\0"):rep(8)
+      for _, data in ipairs {
+        "\x83\xa6kwargs" .. kwargs .. "\xa2id\xa1x\xa8callback\xa4take",
+        "\x85\xa6kwargs\x01\xa2id\x01\xa8callback\xc4\x04take\xa2id\xa1x\xa6kwargs" .. kwargs,
+        "\x84" .. rest .. "\xa8callback\xa4take\xa2id\xa1x\xa6kwargs" .. kwargs,
+        "\x84\x01\x02\xa8callback\xa4take\xa2id\xa1x\xa6kwargs" .. kwargs,
+      } do
+        assert(a:write_data(hostile.frame("request_udp", data)))
+      end
+      for _, data in ipairs {
+        "\x82\xa8callback\xa4take\xa2id\xa1x\0", -- a byte too many
+        "\x84" .. rest:sub(1, -2) .. "\xa8callback\xa4take\xa2id\xa1x\xa6kwargs" .. kwargs,
+        "\x83\xc0\x01\xa8callback\xa4take\xa2id\xa1x", -- a key that is nil
+        "\x83\xa1a" .. ("\x91"):rep(40) .. "\1\xa8callback\xa4take\xa2id\xa1x", -- too deep
+      } do
+        assert(a:write_data(hostile.frame("request_udp", data)))
+      end
+      eventually(function()
+        return b.ledger.malformed_data == 4
+      end, "the last is malformed")
+      local whole = { k = { 1, 2 } }
+      assert.same({ whole, whole, whole, whole }, got)
+    end)
+  )
+end)

@@ -38,10 +38,11 @@ struct chaski_loop {
   int64_t sec;
   uint32_t nsec;
   chaski__arena arena;
-  chaski_message_template head; /* of what was published last */
-  chaski_message_memo seen;     /* of what was received last */
-  chaski__reading *reading;     /* NULL outside of data */
-  chaski__link *dirty;          /* links with something to write or a failure to act on */
+  chaski_message_template head;    /* of what was published last */
+  chaski_message_template command; /* of what an embedder wrote last */
+  chaski_message_memo seen;        /* of what was received last */
+  chaski__reading *reading;        /* NULL outside of data */
+  chaski__link *dirty;             /* links with something to write or a failure to act on */
   size_t nodes;
   chaski_node *list;    /* nodes that are not destroyed */
   uint64_t queue_total; /* the least of theirs */
@@ -249,6 +250,7 @@ struct chaski_node {
   chaski__topics topics;
   chaski__topic_memo published; /* the topic published to last */
   chaski__command *commands;
+  chaski__command *handled;    /* of these, the one found last, or NULL */
   chaski__command *propagated; /* handler unused */
   chaski_pool *pool;
   chaski_timer stop_timer, reaper, notice_timer, topics_timer, udp_timer, log_timer;

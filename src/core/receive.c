@@ -9,24 +9,24 @@ static bool is(chaski_slice s, const char *text, size_t len) {
 
 /* --- commands of the protocol ------------------------------------------------------------------------------- */
 typedef struct protocol_command {
-  const char *name;
+  chaski_slice name;
   void (*receive)(chaski__link *link, const chaski_message *m);
   bool early; /* allowed before the handshake is complete (PROTOCOL B.3) */
 } protocol_command;
 
 static const protocol_command protocol_commands[] = {
-    {"handshake", chaski__handshake_receive, true},
-    {"handshake_back", chaski__handshake_receive, true},
-    {"ping", chaski__ping_receive, true},
-    {"pong", chaski__pong_receive, true},
-    {"subscriptions", chaski__receive_subscriptions, false},
-    {"forbidden", chaski__receive_forbidden, false},
-    {"ack", chaski__ack_receive, false},
+    {CHASKI_SLICE("handshake"), chaski__handshake_receive, true},
+    {CHASKI_SLICE("handshake_back"), chaski__handshake_receive, true},
+    {CHASKI_SLICE("ping"), chaski__ping_receive, true},
+    {CHASKI_SLICE("pong"), chaski__pong_receive, true},
+    {CHASKI_SLICE("subscriptions"), chaski__receive_subscriptions, false},
+    {CHASKI_SLICE("forbidden"), chaski__receive_forbidden, false},
+    {CHASKI_SLICE("ack"), chaski__ack_receive, false},
 };
 
 static const protocol_command *protocol_command_of(chaski_slice command) {
   for (size_t i = 0; i < sizeof protocol_commands / sizeof *protocol_commands; i++)
-    if (chaski_slice_equal(command, chaski_slice_str(protocol_commands[i].name))) return &protocol_commands[i];
+    if (chaski_slice_equal(command, protocol_commands[i].name)) return &protocol_commands[i];
   return NULL;
 }
 
@@ -178,11 +178,20 @@ bool chaski_edge_next_message(chaski_edge *edge, chaski_message *m) {
 }
 
 /* Handlers may be registered as late as the first command comes. */
-static chaski__command *handler_of(chaski_node *node, chaski_slice command) {
+static chaski__command *find_handler(chaski_node *node, chaski_slice command) {
   chaski__command *c;
   HASH_FIND(hh, node->commands, command.ptr, command.len, c);
   if (c || !node->events.unhandled || !node->events.unhandled(node->user, command) || node->destroyed) return c;
   HASH_FIND(hh, node->commands, command.ptr, command.len, c);
+  return c;
+}
+
+/* Mostly it is that of the command before. */
+static chaski__command *handler_of(chaski_node *node, chaski_slice command) {
+  chaski__command *c = node->handled;
+  if (c && chaski_slice_equal(command, chaski_slice_of(c->name, c->len))) return c;
+  c = find_handler(node, command);
+  if (c && !node->destroyed) node->handled = c;
   return c;
 }
 

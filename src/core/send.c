@@ -27,8 +27,8 @@ static bool encode(chaski_loop *loop, chaski_envelope *e, chaski_slice data, cha
 }
 
 /* The same for data in two parts, under a head that is mostly that of the message before. */
-static bool encode_published(chaski_loop *loop, chaski_envelope *e, const chaski_slice data[2], chaski__span *out) {
-  chaski_message_template *t = &loop->head;
+static bool encode_by_template(chaski_loop *loop, chaski_message_template *t, chaski_envelope *e,
+                               const chaski_slice data[2], chaski__span *out) {
   size_t len = data[0].len + data[1].len;
   if (!begin(loop, e, len, out)) return false;
   uint8_t *p = chaski__span_bytes(out);
@@ -339,7 +339,7 @@ int chaski_node_publish_parts(chaski_node *node, chaski_slice topic, const chask
   chaski_envelope e = {.command = message_command, .topic = topic, .origin = node->origin, .seq = node->seq};
   e.ttl = ttl ? ttl : node->ttl;
   chaski__span span;
-  if (!encode_published(node->loop, &e, data, &span)) return CHASKI_ENOMEM;
+  if (!encode_by_template(node->loop, &node->loop->head, &e, data, &span)) return CHASKI_ENOMEM;
   node->seq++;
   const uint8_t *uuid = chaski__span_bytes(&span) + span.len - len - CHASKI_MESSAGE_UUID_BACK;
   if (uuid_out) memcpy(uuid_out, uuid, CHASKI_UUID_TEXT);
@@ -378,7 +378,8 @@ int chaski_node_write(chaski_node *node, chaski_slice command, chaski_slice topi
   if (r != CHASKI_OK) return r;
   chaski__span span;
   chaski_envelope e = control_envelope(node, command, topic);
-  if (!encode(node->loop, &e, data, &span)) return CHASKI_ENOMEM;
+  const chaski_slice parts[2] = {data, {NULL, 0}};
+  if (!encode_by_template(node->loop, &node->loop->command, &e, parts, &span)) return CHASKI_ENOMEM;
   outgoing o = {.span = &span, .topic = e.topic, .counted = chaski__counts(command)};
   o.overflow = chaski__overflow_of(node, e.topic);
   if (edge) enqueue(edge, &o);

@@ -20,10 +20,11 @@ enum { F_VERSION, F_SID, F_RESUME, F_RX, F_STATE, F_FRAMES, F_BYTES, F_TTL, F_AL
 enum { F_ACK_RX, F_ACK_TX, F_ACK_ALL };
 
 bool chaski__counts(chaski_slice command) {
-  static const char *const not_counted[] = {"handshake", "handshake_back", "ping", "pong", "ack"};
+  static const chaski_slice not_counted[] = {CHASKI_SLICE("handshake"), CHASKI_SLICE("handshake_back"),
+                                             CHASKI_SLICE("ping"), CHASKI_SLICE("pong"), CHASKI_SLICE("ack")};
   if (command.len > sizeof "handshake_back" - 1 || command.len == sizeof "ChaskiMessage" - 1) return true;
   for (size_t i = 0; i < sizeof not_counted / sizeof *not_counted; i++)
-    if (chaski_slice_equal(command, chaski_slice_str(not_counted[i]))) return false;
+    if (chaski_slice_equal(command, not_counted[i])) return false;
   return true;
 }
 

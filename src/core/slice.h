@@ -12,6 +12,10 @@ typedef struct chaski_slice {
   size_t len;         /* bytes */
 } chaski_slice;
 
+/* Initialiser of the slice of a literal. */
+#define CHASKI_SLICE(literal)                                                                                          \
+  { (const uint8_t *)(literal), sizeof(literal) - 1 }
+
 static inline chaski_slice chaski_slice_of(const void *ptr, size_t len) {
   return (chaski_slice){ptr, len};
 }

@@ -87,6 +87,7 @@ static bool command_valid(chaski_slice name) {
 int chaski_node_handle(chaski_node *node, chaski_slice command, void *handler) {
   if (!command_valid(command) || chaski_slice_equal(command, chaski_slice_str("ChaskiMessage"))) return CHASKI_EINVAL;
   if (!handler) {
+    node->handled = NULL;
     command_remove(&node->commands, command);
     return CHASKI_OK;
   }

@@ -86,8 +86,10 @@ struct chaski_lua_node {
   bool tuned;             /* its limits of the data of messages are not the defaults */
   bool told_unreadable;   /* that its deserializer has failed */
   bool stop_asked;
-  struct chaski_tls_layer *tls; /* NULL: in clear */
-  char host[CHASKI_SIM_HOST];   /* in a simulation: the address of the host it is on */
+  struct chaski_questions *questions; /* request.c; NULL until one was asked */
+  struct chaski_serving *serving;     /* serve.c; NULL until a call came */
+  struct chaski_tls_layer *tls;       /* NULL: in clear */
+  char host[CHASKI_SIM_HOST];         /* in a simulation: the address of the host it is on */
 };
 
 #define CHASKI_NODE_CLASS "chaski.node"
@@ -118,6 +120,7 @@ extern const luaL_Reg chaski__dial_methods[];        /* dial.c */
 extern const luaL_Reg chaski__node_fields[];         /* fields.c: getters */
 void chaski__open_dial(lua_State *L);                /* the same of dial.c */
 void chaski__open_send(lua_State *L);                /* functions of send.c for the module table on top */
+int chaski__write_command(lua_State *L);             /* core.write */
 
 /* --- TLS (node_tls.c) ------------------------------------------------------------------------------------------- */
 void chaski__open_node_tls(lua_State *L);       /* functions for the module table on top */
@@ -127,6 +130,9 @@ void chaski__drop_node_tls(chaski_lua_node *n); /* the core's node is gone */
 void chaski__push_edge(lua_State *L, chaski_lua_node *n, chaski_edge *edge); /* NULL: nil */
 chaski_edge *chaski__check_edge(lua_State *L, int arg);
 chaski_edge *chaski__test_edge(lua_State *L, int idx);
+/* As test_edge, which looks the class up by its name. */
+chaski_edge *chaski__edge_at(lua_State *L, const chaski_runtime *rt, int idx);
+uint32_t *chaski__edge_calls(lua_State *L, int idx);            /* serve.c's count, in the edge's userdata at idx */
 void chaski__edge_ended(chaski_runtime *rt, chaski_edge *edge); /* no longer anchored by the runtime */
 void chaski__open_edge(lua_State *L);
 
@@ -144,6 +150,10 @@ void chaski__push_message(lua_State *L, chaski_lua_node *n, const chaski_edge *e
 chaski_lua_message *chaski__check_message(lua_State *L, int arg);
 /* The message at idx with its whole frame, which what is pushed keeps alive. */
 chaski_message chaski__whole_message(lua_State *L, int idx);
+/* How the node wants the data of its messages decoded. */
+chaski_unpack_options chaski__data_options(const chaski_lua_node *n);
+/* A message whose data cannot be decoded: count that, and tell who listens. One whose data can be is ignored. */
+void chaski__decode_in_vain(lua_State *L, chaski_lua_node *n, const chaski_edge *edge, const chaski_message *m);
 void chaski__open_message(lua_State *L);
 
 /* --- subscriptions (subscription.c) ----------------------------------------------------------------------------- */

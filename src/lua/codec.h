@@ -95,10 +95,38 @@ chaski_packer *chaski__packer_new(lua_State *L);
  * Lua code and no finalizer runs before the bytes are complete. */
 int chaski__pack(lua_State *L, int idx, chaski_packer *p, const chaski_pack_options *opt, const char *root);
 
+/* A pair of a map that is made here: a key, and the value at a stack index, or some text. */
+typedef struct chaski_pack_field {
+  chaski_slice key; /* CHASKI_SLICE */
+  int idx;          /* 0: text */
+  chaski_slice text;
+} chaski_pack_field;
+
+/* As chaski__pack, of a map of these (at most 15) pairs in this order. Text is a str where it can be one, also when the
+ * options have strings sent as bin. */
+int chaski__pack_map(lua_State *L, const chaski_pack_field *fields, size_t count, chaski_packer *p,
+                     const chaski_pack_options *opt, const char *root);
+
 /* Decode exactly one object. 0 and the value pushed, or CHASKI_EDATA and the error object pushed (its message says what
  * and at which byte, the first being 1). The caller keeps `bytes` alive: finalizers may run. Raises only on out of
  * memory. */
 int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt);
+
+/* A key of a map that somebody asks for. */
+typedef struct chaski_unpack_field {
+  chaski_slice key;       /* CHASKI_SLICE */
+  chaski_strings strings; /* of its value */
+  bool text;              /* only its bytes are asked for, which must be a str or bin */
+  bool found;             /* out: the text is there */
+  chaski_slice bytes;     /* out: it, in the input */
+} chaski_unpack_field;
+
+/* Decode a map of which only these fields are wanted: the values of those that are not text are pushed in their order,
+ * nil for those that are absent. What else is there is checked as chaski__unpack would, and no table is made for it.
+ * false, and nothing pushed: it is no map, or malformed (chaski__unpack says how). The caller keeps `bytes` alive.
+ * Raises only on out of memory. */
+bool chaski__unpack_map(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt, chaski_unpack_field *fields,
+                        size_t count);
 
 /* Push the table of functions and values that become chaski.pack, chaski.unpack, chaski.null, ... */
 int chaski__open_codec(lua_State *L);

@@ -10,6 +10,7 @@ typedef struct edge_box { /* user value 1: the node */
   chaski_edge *edge;
   int self; /* anchor in the registry while live, else LUA_NOREF */
   bool paired;
+  uint32_t calls; /* of the peer's that are being answered */
 } edge_box;
 
 static const char edges_key; /* its address is the key of a table: edge -> userdata, weak */
@@ -30,10 +31,24 @@ chaski_edge *chaski__test_edge(lua_State *L, int idx) {
   return box ? box->edge : NULL;
 }
 
+uint32_t *chaski__edge_calls(lua_State *L, int idx) {
+  return &((edge_box *)lua_touserdata(L, idx))->calls;
+}
+
+chaski_edge *chaski__edge_at(lua_State *L, const chaski_runtime *rt, int idx) {
+  const edge_box *box = lua_touserdata(L, idx);
+  bool is_edge;
+  if (!box || !lua_getmetatable(L, idx)) return NULL;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->edge_mt);
+  is_edge = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return is_edge ? box->edge : NULL;
+}
+
 /* --- one userdata for each edge --------------------------------------------------------------------------------- */
 static edge_box *new_box(lua_State *L, chaski_lua_node *n, chaski_edge *edge) {
   edge_box *box = lua_newuserdatauv(L, sizeof *box, 1);
-  *box = (edge_box){NULL, LUA_NOREF, false};
+  *box = (edge_box){NULL, LUA_NOREF, false, 0};
   lua_rawgeti(L, LUA_REGISTRYINDEX, n->rt->edge_mt);
   lua_setmetatable(L, -2);
   chaski__push_node(L, n);

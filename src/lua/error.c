@@ -1,6 +1,8 @@
 /* error.c: see error.h. SPDX-License-Identifier: MIT */
 #include "error.h"
 
+#include "../core/error.h"
+
 #include <lauxlib.h>
 #include <stdarg.h>
 
@@ -47,4 +49,16 @@ void chaski__push_error(lua_State *L, const char *code, const char *fmt, ...) {
   lua_setfield(L, -2, "code");
   push_metatable(L);
   lua_setmetatable(L, -2);
+}
+
+bool chaski__is_cancel(lua_State *L, int idx) {
+  bool yes;
+  idx = lua_absindex(L, idx);
+  if (!lua_istable(L, idx)) return false;
+  lua_pushliteral(L, "code");
+  lua_rawget(L, idx);
+  lua_pushstring(L, chaski_error_name(CHASKI_ECANCELLED));
+  yes = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return yes;
 }

@@ -166,8 +166,7 @@ static void deserialize(lua_State *L, chaski_lua_message *box) {
   lua_pop(L, 1);
 }
 
-static void set_limits(lua_State *L, const chaski_lua_message *box, chaski_unpack_options *options) {
-  const chaski_lua_node *n = box->tuned ? chaski__find_node(L, box->node) : NULL;
+static void set_limits(const chaski_lua_node *n, chaski_unpack_options *options) {
   if (!n) return;
   options->depth = n->pack.depth;
   options->count = n->pack.count;
@@ -204,7 +203,7 @@ static int decode(lua_State *L, chaski_lua_message *box, chaski_keys *keys) {
   chaski_unpack_options options = {.strings = box->custom ? CHASKI_STRINGS_AUTO : (chaski_strings)box->strings};
   options.hit = &hit;
   options.keys = keys, options.key_strings = KEY_STRINGS;
-  set_limits(L, box, &options);
+  set_limits(box->tuned ? chaski__find_node(L, box->node) : NULL, &options);
   if (chaski__unpack(L, box->m.data, &options) != 0) {
     tell_malformed(L, box, hit);
     return lua_error(L);
@@ -217,6 +216,23 @@ static int push_data(lua_State *L, chaski_lua_message *box, chaski_keys *keys) {
   if (!box->decoded) return push_string(L, box) ? keep_data(L, box) : decode(L, box, keys);
   lua_getiuservalue(L, 1, 1);
   return 1;
+}
+
+static int get_data(lua_State *L) { /* (message) */
+  return push_data(L, lua_touserdata(L, 1), NULL);
+}
+
+void chaski__decode_in_vain(lua_State *L, chaski_lua_node *n, const chaski_edge *edge, const chaski_message *m) {
+  luaL_checkstack(L, 4, NULL);
+  lua_pushcfunction(L, get_data);
+  chaski__push_message(L, n, edge, m);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
+}
+
+chaski_unpack_options chaski__data_options(const chaski_lua_node *n) {
+  chaski_unpack_options options = {.strings = n->deserializer != LUA_NOREF ? CHASKI_STRINGS_AUTO : n->pack.strings};
+  if (n->tuned) set_limits(n, &options);
+  return options;
 }
 
 /* --- fields ----------------------------------------------------------------------------------------------------- */

@@ -3,6 +3,8 @@
 #include "../core/alloc.h"
 #include "binding.h"
 #include "error.h"
+#include "limiter.h"
+#include "requests.h"
 
 #define CLASS CHASKI_NODE_CLASS
 #define STOP_TIMEOUT (2 * CHASKI_S) /* for what is queued; a peer that does not read must not hold up a stop */
@@ -400,7 +402,10 @@ static int node_close(lua_State *L) { /* __close */
 }
 
 static int node_gc(lua_State *L) {
-  drop_node(chaski__check_node(L, 1));
+  chaski_lua_node *n = chaski__check_node(L, 1);
+  drop_node(n);
+  chaski__free_questions(n);
+  chaski__free_serving(n);
   return 0;
 }
 
@@ -444,6 +449,9 @@ void chaski__open_node(lua_State *L) {
   chaski__open_message(L);
   chaski__open_subscription(L);
   chaski__open_send(L);
+  chaski__open_limiter(L);
+  chaski__open_request(L);
+  chaski__open_serve(L);
   chaski__open_dial(L);
   chaski__open_pool(L);
   chaski__open_util(L);

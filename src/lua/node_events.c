@@ -2,6 +2,7 @@
  * given to a node late. See binding.h. SPDX-License-Identifier: MIT */
 #include "binding.h"
 #include "error.h"
+#include "requests.h"
 
 static const char dispatch_key, find_handler_key; /* their addresses are keys in the registry */
 
@@ -96,10 +97,19 @@ static int find_handler(lua_State *L) {
 static bool on_unhandled(void *user, chaski_slice command) {
   struct unhandled u = {.node = user, .command = command};
   if (!u.node->anchors) return false;
+  if (chaski__take_request_command(u.node, command)) return true;
   u.node->anchors++;
   chaski__enter(u.node->rt, find_handler, &u);
   chaski__release_node(u.node);
   return u.found;
+}
+
+static void on_command(void *user, void *handler, chaski_edge *edge, const chaski_message *m) {
+  const chaski_lua_command *c = chaski__request_command(handler);
+  if (c)
+    c->receive(user, edge, m);
+  else
+    chaski__sub_message(user, handler, edge, m);
 }
 
 static void on_edge_live(void *user, chaski_edge *edge) {
@@ -215,7 +225,7 @@ static void on_stopped(void *user) {
 
 const chaski_node_events chaski__node_events = {
     .message = chaski__sub_message,
-    .command = chaski__sub_message,
+    .command = on_command,
     .unhandled = on_unhandled,
     .edge_live = on_edge_live,
     .edge_closed = on_edge_closed,

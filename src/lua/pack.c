@@ -43,6 +43,7 @@ typedef struct level {
   const void *table;
   int key;           /* slot of the current key on the Lua stack, or 0: it is `index` */
   lua_Integer index; /* in an array */
+  const char *name;  /* unless NULL the current key, of a map that is no table */
 } level;
 
 typedef struct job {
@@ -96,6 +97,10 @@ static void add_step(error_path *path, lua_State *L, const level *l) {
   char step[64];
   size_t len;
   const char *s;
+  if (l->name) {
+    add_text(path, "."), add_text(path, l->name);
+    return;
+  }
   switch (l->key ? lua_type(L, l->key) : LUA_TNONE) {
   case LUA_TNONE:
     snprintf(step, sizeof step, "[%lld]", (long long)l->index);
@@ -453,9 +458,13 @@ static bool write_number_key(job *j, int idx, const level *at) {
   return true;
 }
 
+static bool fail_key_size(job *j, const level *at) {
+  return fail_limit(j, at, SIZE_MAX, "a key longer than %I bytes", j->opt.key_size);
+}
+
 static bool write_string_key(job *j, int idx, const level *at) {
   chaski_slice s = string_at(j->L, idx);
-  if (s.len > j->opt.key_size) return fail_limit(j, at, SIZE_MAX, "a key longer than %I bytes", j->opt.key_size);
+  if (s.len > j->opt.key_size) return fail_key_size(j, at);
   return write_string(j, s, j->opt.strings == CHASKI_STRINGS_STR ? CHASKI_STRINGS_STR : CHASKI_STRINGS_AUTO, at);
 }
 
@@ -609,7 +618,7 @@ static bool check_level(job *j, const level *l) {
 }
 
 static bool write_table(job *j, int idx, const level *up) {
-  level l = {up, lua_topointer(j->L, idx), 0, 0};
+  level l = {up, lua_topointer(j->L, idx), 0, 0, NULL};
   lua_Unsigned n = lua_rawlen(j->L, idx);
   chaski_kind mark;
   bool sequence, done;
@@ -712,19 +721,60 @@ static bool check_size(job *j) {
   return fail_size(j, NULL);
 }
 
+/* What came of it; the stack is as it was, or has the error on top. */
+static int finish(job *j, bool done, int top) {
+  if (done && check_size(j)) {
+    j->p->result.ptr = j->p->buf;
+    j->p->result.len = j->p->len;
+    lua_settop(j->L, top);
+    return CHASKI_OK;
+  }
+  if (lua_gettop(j->L) > top + 1) lua_replace(j->L, top + 1);
+  lua_settop(j->L, top + 1);
+  return j->code;
+}
+
 int chaski__pack(lua_State *L, int idx, chaski_packer *handle, const chaski_pack_options *opt, const char *root) {
   packer *p = (packer *)handle;
   job j = {L, p, root, with_defaults(opt), 0, 0, 0, 0, CHASKI_OK};
   int top = lua_gettop(L);
   luaL_checkstack(L, SLOTS, NULL);
   rewind_packer(p);
-  if (write_value(&j, lua_absindex(L, idx), NULL) && check_size(&j)) {
-    p->result.ptr = p->buf;
-    p->result.len = p->len;
-    lua_settop(L, top);
-    return CHASKI_OK;
+  return finish(&j, write_value(&j, lua_absindex(L, idx), NULL), top);
+}
+
+/* ASCII, and shorter than 32 bytes. */
+static bool write_known_key(job *j, chaski_slice s, const level *at) {
+  if (s.len > j->opt.key_size) return fail_key_size(j, at);
+  if (!reserve(j, s.len, at)) return false;
+  put(j->p, 0xa0 | (unsigned)s.len);
+  put_bytes(j->p, s.ptr, s.len);
+  return true;
+}
+
+static bool write_field(job *j, const chaski_pack_field *f, const level *at) {
+  chaski_strings strings = j->opt.strings == CHASKI_STRINGS_BIN ? CHASKI_STRINGS_AUTO : j->opt.strings;
+  if (!count_one(j, at) || !write_known_key(j, f->key, at)) return false;
+  return f->idx ? write_value(j, f->idx, at) : write_string(j, f->text, strings, at);
+}
+
+static bool write_fields(job *j, const chaski_pack_field *fields, size_t count) {
+  level l = {NULL, NULL, 0, 0, NULL};
+  if (!reserve(j, 0, NULL)) return false;
+  put(j->p, 0x80 | (unsigned)count);
+  for (size_t i = 0; i < count; i++) {
+    l.name = (const char *)fields[i].key.ptr;
+    if (!write_field(j, &fields[i], &l)) return false;
   }
-  if (lua_gettop(L) > top + 1) lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
-  return j.code;
+  return true;
+}
+
+int chaski__pack_map(lua_State *L, const chaski_pack_field *fields, size_t count, chaski_packer *handle,
+                     const chaski_pack_options *opt, const char *root) {
+  packer *p = (packer *)handle;
+  job j = {L, p, root, with_defaults(opt), 1, 0, 1, 0, CHASKI_OK}; /* the map is the first table, and one level */
+  int top = lua_gettop(L);
+  luaL_checkstack(L, SLOTS, NULL);
+  rewind_packer(p);
+  return finish(&j, write_fields(&j, fields, count), top);
 }

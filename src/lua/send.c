@@ -199,7 +199,7 @@ static int breathe(lua_State *L) { /* (node): let the loop turn if this turn has
 
 /* --- write ------------------------------------------------------------------------------------------------------ */
 /* (node, command, data [, { edge =, topic = } [, application]]) */
-static int write_command(lua_State *L) {
+int chaski__write_command(lua_State *L) {
   static const char *const names[] = {"edge", "topic", NULL};
   chaski_lua_node *n = chaski__check_node(L, 1);
   chaski_slice command = chaski__check_slice(L, 2);
@@ -327,7 +327,7 @@ void chaski__open_send(lua_State *L) {
       {"send_datagram", send_datagram},
       {"wait_drained", wait_drained},
       {"breathe", breathe},
-      {"write", write_command},
+      {"write", chaski__write_command},
       {"propagate", propagate},
       {"message_assigned", message_assigned},
       {NULL, NULL},

@@ -89,20 +89,11 @@ static void wake_joiners(lua_State *L, chaski_runtime *rt, script_task *s) {
   }
 }
 
-static bool is_cancelled(lua_State *L, int index) {
-  if (!lua_istable(L, index)) return false;
-  lua_getfield(L, index, "code");
-  const char *code = lua_tostring(L, -1);
-  bool yes = code && strcmp(code, chaski_error_name(CHASKI_ECANCELLED)) == 0;
-  lua_pop(L, 1);
-  return yes;
-}
-
 /* Of an error that nobody joined for; this may raise. */
 static void report(lua_State *L, chaski_runtime *rt, lua_State *co) {
   lua_pushvalue(co, -1);
   lua_xmove(co, L, 1);
-  bool quiet = is_cancelled(L, -1);
+  bool quiet = chaski__is_cancel(L, -1);
   lua_pop(L, 1);
   lua_pushvalue(co, -1);
   if (quiet)

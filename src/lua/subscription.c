@@ -239,23 +239,12 @@ static int enqueue(lua_State *L) {
 }
 
 /* --- the handler ------------------------------------------------------------------------------------------------ */
-static bool is_cancel(lua_State *L, int idx) {
-  bool yes;
-  if (!lua_istable(L, idx)) return false;
-  lua_pushliteral(L, "code");
-  lua_rawget(L, idx);
-  lua_pushstring(L, chaski_error_name(CHASKI_ECANCELLED));
-  yes = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
-  return yes;
-}
-
 /* Message handler of the protected call, where the stack is still whole. Upvalue: the handle, which thereby lives as
  * long as a task that has this function on its stack. */
 static int guard(lua_State *L) {
   chaski_lua_sub *s = *(chaski_lua_sub **)lua_touserdata(L, lua_upvalueindex(1));
   lua_settop(L, 1);
-  if (is_cancel(L, 1)) return 1;
+  if (chaski__is_cancel(L, 1)) return 1;
   lua_pushvalue(L, 1);
   chaski__report_error(chaski__runtime(L), L, s->where);
   return 1;
@@ -271,7 +260,7 @@ static int handled(lua_State *L, int status, lua_KContext ctx) {
   chaski_lua_sub *s = (chaski_lua_sub *)ctx;
   if (status != LUA_OK && status != LUA_YIELD) chaski__entry_again(chaski__runtime(L));
   if (status == LUA_ERRMEM) report_no_memory(L, s);
-  if (status != LUA_OK && status != LUA_YIELD && s->node && !is_cancel(L, lua_gettop(L))) {
+  if (status != LUA_OK && status != LUA_YIELD && s->node && !chaski__is_cancel(L, lua_gettop(L))) {
     lua_pushstring(L, s->where);
     chaski__emit(L, s->node, CHASKI_ON_HANDLER_ERROR, 2);
   }

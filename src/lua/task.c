@@ -390,8 +390,11 @@ static chaski_task *resumed(lua_State *L) {
   return t;
 }
 
-/* The continuation after a park: the values it was woken with lie above the `base` that were there before. */
-static int parked(lua_State *L, int status, lua_KContext base) {
+bool chaski__timed_out(const chaski_runtime *rt, const lua_State *L) {
+  return rt->current && rt->current->co == L && rt->current->outcome == TIMED_OUT;
+}
+
+int chaski__parked(lua_State *L, int status, lua_KContext base) {
   (void)status;
   chaski_task *t = resumed(L);
   int values = lua_gettop(L) - (int)base;
@@ -411,7 +414,7 @@ static int parked(lua_State *L, int status, lua_KContext base) {
 }
 
 static int slept(lua_State *L, int status, lua_KContext base) {
-  return resumed(L)->outcome == TIMED_OUT ? 0 : parked(L, status, base);
+  return resumed(L)->outcome == TIMED_OUT ? 0 : chaski__parked(L, status, base);
 }
 
 static uint64_t ns_of(double seconds) {
@@ -419,8 +422,8 @@ static uint64_t ns_of(double seconds) {
   return (uint64_t)((seconds < SECONDS_MAX ? seconds : SECONDS_MAX) * 1e9);
 }
 
-static int park(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup)(void *ctx), void *ctx,
-                lua_KFunction k) {
+int chaski__park_then(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup)(void *ctx), void *ctx,
+                      lua_KFunction k) {
   chaski_task *t = rt->current;
   bool can = chaski__in_task(rt, L);
   if (!can || t->cancel) {
@@ -437,11 +440,11 @@ static int park(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup
 }
 
 int chaski__park(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup)(void *ctx), void *ctx) {
-  return park(L, rt, seconds, cleanup, ctx, parked);
+  return chaski__park_then(L, rt, seconds, cleanup, ctx, chaski__parked);
 }
 
 int chaski__sleep(lua_State *L, chaski_runtime *rt, double seconds) {
-  return park(L, rt, seconds, NULL, NULL, slept);
+  return chaski__park_then(L, rt, seconds, NULL, NULL, slept);
 }
 
 int chaski__breathe(lua_State *L, chaski_runtime *rt, int nresults) {
@@ -452,7 +455,7 @@ int chaski__breathe(lua_State *L, chaski_runtime *rt, int nresults) {
   t->wait = 0;
   suspend(t, READY);
   make_ready(t);
-  return lua_yieldk(L, 0, lua_gettop(L) - nresults, parked);
+  return lua_yieldk(L, 0, lua_gettop(L) - nresults, chaski__parked);
 }
 
 /* --- waking --------------------------------------------------------------------------------------------------------

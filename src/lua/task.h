@@ -27,6 +27,13 @@ void chaski__task_unlimit(chaski_task *task);
 bool chaski__task_unlimited(const chaski_task *task);
 const char *chaski__task_where(const chaski_task *task); /* "handler of weather", ... */
 
+/* As chaski__park, and k goes on: it may ask whether the time was over, and else has chaski__parked return what it was
+ * woken with. The values lie above the `base`, k's context, that were on the stack before. */
+int chaski__park_then(lua_State *L, chaski_runtime *rt, double seconds, void (*cleanup)(void *ctx), void *ctx,
+                      lua_KFunction k);
+bool chaski__timed_out(const chaski_runtime *rt, const lua_State *L);
+int chaski__parked(lua_State *L, int status, lua_KContext base);
+
 /* As chaski__wake: the n values on top of L become the results, and are popped, whether it waits or not. `later`:
  * resume at the next turn even outside tasks (so that a chain of ends does not nest). */
 bool chaski__wake_values(chaski_runtime *rt, chaski_task *task, uint64_t wait, lua_State *L, int n, bool later);

@@ -17,6 +17,9 @@
 #define NSEC_MAX 999999999
 #define LEVELS_FREE 5 /* tables in tables for which LUA_MINSTACK is enough: two slots each, and six */
 
+/* There are two callers, one of which every message takes. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* An open table. The Lua stack holds the table and, in a map, the key whose value is being read. */
 typedef struct level {
   uint32_t left;  /* elements or pairs still to be read */
@@ -108,7 +111,7 @@ static inline bool sized_float(reader *r, mpack_token_t *token) {
   return sized(r, token, MPACK_TOKEN_FLOAT, 8, 9);
 }
 
-static inline bool next_token(reader *r, mpack_token_t *token) {
+ALWAYS_INLINE bool next_token(reader *r, mpack_token_t *token) {
   uint8_t first;
   r->token = r->at;
   if (r->at == r->end) return fail(r, "truncated", 0);
@@ -196,15 +199,20 @@ static bool check_table(reader *r, const mpack_token_t *token) {
   return r->depth < LEVELS_FREE || lua_checkstack(r->L, 6) || fail(r, "out of Lua stack", 0);
 }
 
+static inline bool open_level(reader *r, const mpack_token_t *token) {
+  if (!check_table(r, token)) return false;
+  r->count += token->length;
+  r->levels[r->depth++] = (level){token->length, 0, token->type == MPACK_TOKEN_MAP, false};
+  return true;
+}
+
 static bool open_table(reader *r, const mpack_token_t *token) {
   bool map = token->type == MPACK_TOKEN_MAP;
   uint32_t n = token->length;
   int slots = n < PRESIZE_MAX ? (int)n : PRESIZE_MAX;
-  if (!check_table(r, token)) return false;
-  r->count += n;
+  if (!open_level(r, token)) return false;
   lua_createtable(r->L, map ? 0 : slots, map ? slots : 0);
   if (n == 0 && !map) chaski__mark(r->L, -1, CHASKI_KIND_ARRAY);
-  r->levels[r->depth++] = (level){n, 0, map, false};
   return true;
 }
 
@@ -267,6 +275,7 @@ static bool push_string_key(reader *r, uint32_t len) {
 static bool push_other_key(reader *r, level *l) {
   mpack_token_t token;
   r->token = r->at;
+  if (r->at == r->end) return fail(r, "truncated", 0); /* libmpack would read on */
   if (!general_token(r, &token)) return false;
   switch (token.type) {
   case MPACK_TOKEN_STR:
@@ -300,7 +309,7 @@ static inline bool push_key(reader *r, level *l) {
 /* --- the walk ---------------------------------------------------------------------------------------------------- */
 
 /* Push a scalar, or a new table and its level. */
-static bool push_value(reader *r, const level *parent) {
+ALWAYS_INLINE bool push_value(reader *r, const level *parent) {
   mpack_token_t token;
   if (!next_token(r, &token)) return false;
   switch (token.type) {
@@ -337,47 +346,48 @@ static bool push_value(reader *r, const level *parent) {
 }
 
 /* The value on the top goes into its table. */
-static void store(reader *r, level *parent) {
+static inline void store(reader *r, level *parent) {
   if (parent->map)
     lua_rawset(r->L, -3);
   else
     lua_rawseti(r->L, -2, ++parent->index);
 }
 
-static level *innermost(reader *r) {
-  return r->depth ? &r->levels[r->depth - 1] : NULL;
+/* `base`: levels outside of the value being read, which have no Lua table. */
+static inline level *innermost(reader *r, uint32_t base) {
+  return r->depth > base ? &r->levels[r->depth - 1] : NULL;
 }
 
 /* Tables that have all their elements become elements themselves. */
-static void close_tables(reader *r) {
+static inline void close_tables(reader *r, uint32_t base) {
   level *l;
-  while ((l = innermost(r)) && l->left == 0) {
+  while ((l = innermost(r, base)) && l->left == 0) {
     if (l->numbers) chaski__mark(r->L, -1, CHASKI_KIND_MAP);
     r->depth--;
-    if (r->depth) store(r, innermost(r));
+    if (r->depth > base) store(r, innermost(r, base));
   }
 }
 
-static bool push_object(reader *r) {
+ALWAYS_INLINE bool walk(reader *r, uint32_t base) {
   do {
-    level *parent = innermost(r);
+    level *parent = innermost(r, base);
     uint32_t depth = r->depth;
     if (parent && parent->map && !push_key(r, parent)) return false;
     if (parent) parent->left--;
     if (!push_value(r, parent)) return false;
     if (parent && r->depth == depth) store(r, parent);
-    close_tables(r);
-  } while (r->depth);
+    close_tables(r, base);
+  } while (r->depth > base);
   return true;
 }
 
 static bool push_only_object(reader *r) {
-  if (!push_object(r)) return false;
+  if (!walk(r, 0)) return false;
   r->token = r->at;
   return r->at == r->end || fail(r, "%I bytes after the value", (lua_Integer)bytes_left(r));
 }
 
-static void set_options(reader *r, const chaski_unpack_options *opt) {
+static inline void set_options(reader *r, const chaski_unpack_options *opt) {
   r->opt = opt ? *opt : (chaski_unpack_options){0};
   if (r->opt.depth == 0) r->opt.depth = CHASKI_CODEC_DEPTH;
   if (r->opt.depth > CHASKI_CODEC_DEPTH_MAX) r->opt.depth = CHASKI_CODEC_DEPTH_MAX;
@@ -387,15 +397,19 @@ static void set_options(reader *r, const chaski_unpack_options *opt) {
   if (r->opt.number_keys == 0) r->opt.number_keys = CHASKI_CODEC_NUMBER_KEYS;
 }
 
-int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {
+ALWAYS_INLINE void start(reader *r, lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {
   static const uint8_t nothing;
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  r->L = L, r->depth = r->count = r->tables = r->number_keys = 0;
+  r->start = r->at = r->token = bytes.len ? bytes.ptr : &nothing;
+  r->end = r->start + bytes.len;
+  set_options(r, opt);
+}
+
+int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt) {
   int top = lua_gettop(L);
   reader r;
-  luaL_checkstack(L, LUA_MINSTACK, NULL);
-  r.L = L, r.depth = r.count = r.tables = r.number_keys = 0;
-  r.start = r.at = r.token = bytes.len ? bytes.ptr : &nothing;
-  r.end = r.start + bytes.len;
-  set_options(&r, opt);
+  start(&r, L, bytes, opt);
   if (push_only_object(&r)) return CHASKI_OK;
   lua_settop(L, top);
   lua_pushfstring(L, r.fault, r.fault_number);
@@ -403,4 +417,125 @@ int chaski__unpack(lua_State *L, chaski_slice bytes, const chaski_unpack_options
                      (lua_Integer)(r.token - r.start + 1), lua_tostring(L, -1));
   lua_replace(L, top + 1);
   return CHASKI_EDATA;
+}
+
+/* --- a map of which some fields are wanted --------------------------------------------------------------------------
+ */
+
+static bool take_token(reader *r, mpack_token_t *token) {
+  return next_token(r, token);
+}
+
+/* The checks of push_number_key. */
+static bool skip_number_key(reader *r, level *l, const mpack_token_t *token) {
+  bool good = push_number_key(r, l, token);
+  if (good) lua_pop(r->L, 1);
+  return good;
+}
+
+/* A key of which only its bytes are wanted; without a pointer if it is no string. */
+static bool take_key(reader *r, level *l, chaski_slice *s) {
+  mpack_token_t token;
+  *s = chaski_slice_of(NULL, 0);
+  if (!take_token(r, &token)) return false;
+  switch (token.type) {
+  case MPACK_TOKEN_STR:
+  case MPACK_TOKEN_BIN:
+    return token.length <= r->opt.key_size && take(r, token.length, s);
+  case MPACK_TOKEN_UINT:
+  case MPACK_TOKEN_SINT:
+  case MPACK_TOKEN_FLOAT:
+    return skip_number_key(r, l, &token);
+  case MPACK_TOKEN_BOOLEAN:
+    return true;
+  default:
+    return false;
+  }
+}
+
+/* A scalar, or the head of a table. */
+static bool skip_token(reader *r) {
+  mpack_token_t token;
+  chaski_slice s;
+  if (!take_token(r, &token)) return false;
+  switch (token.type) {
+  case MPACK_TOKEN_STR:
+  case MPACK_TOKEN_BIN:
+    return take(r, token.length, &s);
+  case MPACK_TOKEN_ARRAY:
+  case MPACK_TOKEN_MAP:
+    return open_level(r, &token);
+  case MPACK_TOKEN_EXT:
+    if (!push_ext(r, &token)) return false;
+    lua_pop(r->L, 1);
+    return true;
+  default:
+    return token.type != MPACK_TOKEN_CHUNK;
+  }
+}
+
+/* As walk, in the map that is read in part, with nothing pushed. */
+static bool skip_object(reader *r) {
+  do {
+    level *l = innermost(r, 1);
+    chaski_slice key;
+    if (l && l->map && !take_key(r, l, &key)) return false;
+    if (l) l->left--;
+    if (!skip_token(r)) return false;
+    while ((l = innermost(r, 1)) && l->left == 0) r->depth--;
+  } while (r->depth > 1);
+  return true;
+}
+
+static bool read_text(reader *r, chaski_unpack_field *f) {
+  const uint8_t *before = r->at;
+  mpack_token_t token;
+  f->found = false;
+  if (!take_token(r, &token)) return false;
+  if (token.type == MPACK_TOKEN_STR || token.type == MPACK_TOKEN_BIN) {
+    f->found = true;
+    return take(r, token.length, &f->bytes);
+  }
+  r->at = before;
+  return skip_object(r);
+}
+
+static bool read_field(reader *r, chaski_unpack_field *f, int slot) {
+  if (f->text) return read_text(r, f);
+  r->opt.strings = f->strings;
+  if (!walk(r, 1)) return false;
+  lua_replace(r->L, slot);
+  return true;
+}
+
+/* The value of that key: one of the fields, whose values have the slots from `slot` on, or nothing that is wanted. */
+static bool read_pair(reader *r, chaski_unpack_field *fields, size_t count, int slot) {
+  chaski_slice key;
+  if (!take_key(r, &r->levels[0], &key)) return false;
+  for (size_t i = 0; i < count; slot += !fields[i++].text)
+    if (key.ptr && chaski_slice_equal(key, fields[i].key)) return read_field(r, &fields[i], slot);
+  return skip_object(r);
+}
+
+static bool open_map(reader *r) {
+  mpack_token_t token;
+  if (!take_token(r, &token) || token.type != MPACK_TOKEN_MAP || !open_level(r, &token)) return false;
+  return true;
+}
+
+bool chaski__unpack_map(lua_State *L, chaski_slice bytes, const chaski_unpack_options *opt, chaski_unpack_field *fields,
+                        size_t count) {
+  int top = lua_gettop(L);
+  bool good;
+  reader r;
+  start(&r, L, bytes, opt);
+  for (size_t i = 0; i < count; i++) {
+    fields[i].found = false;
+    if (!fields[i].text) lua_pushnil(L);
+  }
+  for (good = open_map(&r); good && r.levels[0].left > 0; r.levels[0].left--)
+    good = read_pair(&r, fields, count, top + 1);
+  if (good && r.at == r.end) return true;
+  lua_settop(L, top);
+  return false;
 }
