@@ -39,10 +39,13 @@ describe("docs/protocol.md", function()
 
   it("names every command of the wire, and every key of the captured ones", function()
     local commands = {}
-    for command in read("src/core/receive.c"):gmatch '\n%s+{"([%l_]+)", chaski__' do
+    for command in read("src/core/receive.c"):gmatch '\n%s+{CHASKI_SLICE%("([%l_]+)"%), chaski__' do
       commands[#commands + 1] = command
     end
-    local files = { "requests", "status", "revocations", "discovery/init", "discovery/group", "heal/exchange" }
+    for command in read("src/lua/requests.h"):gmatch '\n#define CHASKI_%u+ "([%l_]+)"' do
+      commands[#commands + 1] = command
+    end
+    local files = { "status", "revocations", "discovery/init", "discovery/group", "heal/exchange" }
     for _, file in ipairs(files) do
       local source = read("lua/chaski/" .. file .. ".lua")
       commands[#commands + 1] = source:match '\nlocal COMMAND = "([%l_]+)"'
