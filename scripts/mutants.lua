@@ -190,7 +190,7 @@ local mutants = {
   {
     "only one connection resumes",
     "src/core/session.c",
-    "if (s->rx != link->terms.told || ",
+    "if (s->rx != link->terms->told || ",
     "if (",
     core "resume_sim",
   },
@@ -211,8 +211,8 @@ local mutants = {
   {
     "who was to resume is not read on",
     "src/core/handshake.c",
-    "if (link->terms.resume && link->sent_back)",
-    "if (link->terms.resume && !link->sent_back)",
+    "if (link->terms->resume && link->sent_back)",
+    "if (link->terms->resume && !link->sent_back)",
     core "session",
   },
   { "pings are no progress", "src/core/link.c", "if (link->backlog) link->progress", "link->progress", core "queue" },
@@ -222,6 +222,21 @@ local mutants = {
     "if (link->session && !link->ended && !link->parting) return;",
     "",
     core "session",
+  },
+  { "rate of pings", "src/core/ping.c", "from - now >= 2 * CHASKI_S", "from == now + 1", core "limit_hits" },
+  {
+    "who takes messages is alone",
+    "src/core/receive.c",
+    "r->sub && only_one(r->topic) == r->sub && ",
+    "r->sub && ",
+    core "next_message",
+  },
+  {
+    "what is taken was not seen before",
+    "src/core/receive.c",
+    "!is_new(r->link, m)) continue;",
+    "false) continue;",
+    core "next_message",
   },
 }
 
@@ -266,8 +281,16 @@ local function chosen(name)
   return #wanted == 0
 end
 
+--- Where what is edited stands in the text; else, or if it stands there twice, the end.
+local function place(m, text)
+  local from, to = text:find(m[3], 1, true)
+  if from and not text:find(m[3], to + 1, true) then return from, to end
+  fail("%s: %q does not stand once in %s", m[1], m[3], m[2])
+end
+
 if listing then
   for _, m in ipairs(mutants) do
+    place(m, read(root .. "/" .. m[2]))
     print(string.format("%-32s %-34s %s", m[1], m[2], m[5].test))
   end
   os.exit(0)
@@ -350,13 +373,12 @@ end
 
 local survivors, count = 0, 0
 for _, m in ipairs(mutants) do
-  local name, file, old, new, want = table.unpack(m)
+  local name, file, _, new, want = table.unpack(m)
   if chosen(name) then
     count = count + 1
     local path = root .. "/" .. tree .. "/" .. file
     local text = read(path)
-    local from, to = text:find(old, 1, true)
-    if not from or text:find(old, to + 1, true) then fail("%s: %q does not stand once in %s", name, old, file) end
+    local from, to = place(m, text)
     if not is_sound(want) then
       show_log()
       fail("%s fails as it is", want.test)

@@ -80,3 +80,12 @@ describe(".ci/run", function()
   local silent = { code = 1, line = "0 passed, 2 failed" }
   it_ends("ends with 1 when a run does not say how it went", silent, "3 passed", 0)
 end)
+
+describe("scripts/mutants.lua", function()
+  it("knows where what it switches off stands now", function()
+    local pipe <close> = assert(io.popen "scripts/mutants.lua --list 2>&1")
+    local text = pipe:read "a"
+    assert.is_true((pipe:close()), text)
+    assert.is_true(select(2, text:gsub("\n", "\n")) >= 36)
+  end)
+end)
