@@ -44,3 +44,29 @@ describe("a program that may open few files", function()
     assert.equal("", process.out)
   end)
 end)
+
+describe("a script that puts an __index of its own in the place of that of messages", function()
+  it_async("gets long strings all the same", function()
+    local process = helper.run {
+      "-e",
+      [[
+      local chaski = require "chaski"
+      local a, b = assert(chaski.node { name = "a" }), assert(chaski.node { name = "b" })
+      local count = 0
+      b:subscribe("t", function(message)
+        debug.getmetatable(message).__index = function() return "mine" end
+        assert(message.data == "mine")
+        collectgarbage()
+        count = count + 1
+      end)
+      local edge = assert(a:connect(b))
+      while not edge:is_subscribed "t" do chaski.sleep(0.001) end
+      for _ = 1, 20 do assert(a:publish("t", ("x"):rep(1000))) end
+      while count < 20 do chaski.sleep(0.001) end
+      a:stop()
+      b:stop()
+      print(count)]],
+    }
+    assert.equal("20\n0 0 ", ("%s%d %d %s"):format(process.out, process.code, process.signal, process.err))
+  end)
+end)

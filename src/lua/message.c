@@ -459,6 +459,18 @@ static int timestamp_now(lua_State *L) {
   return 1;
 }
 
+/* The metatable and the methods are on top, and stay. */
+static void push_index(lua_State *L, chaski_runtime *rt) {
+  lua_pushvalue(L, -2);
+  lua_pushvalue(L, -2);
+  memset(lua_newuserdatauv(L, sizeof(chaski_keys), 0), 0, sizeof(chaski_keys));
+  lua_createtable(L, CHASKI_CODEC_KEYS, 0);
+  rt->unread = memset(lua_newuserdatauv(L, sizeof *rt->unread, 0), 0, sizeof *rt->unread);
+  lua_pushvalue(L, -1);
+  luaL_ref(L, LUA_REGISTRYINDEX); /* a script may put an __index of its own in the place of this one */
+  lua_pushcclosure(L, message_index, 5);
+}
+
 void chaski__open_message(lua_State *L) {
   static const luaL_Reg functions[] = {{"build_frame", build_frame},
                                        {"read_frame", read_frame},
@@ -473,12 +485,7 @@ void chaski__open_message(lua_State *L) {
   luaL_setfuncs(L, functions, 0);
   chaski__class(L, CLASS, meta, methods, NULL);
   lua_pop(L, 1);
-  lua_pushvalue(L, -2);
-  lua_pushvalue(L, -2);
-  memset(lua_newuserdatauv(L, sizeof(chaski_keys), 0), 0, sizeof(chaski_keys));
-  lua_createtable(L, CHASKI_CODEC_KEYS, 0);
-  rt->unread = memset(lua_newuserdatauv(L, sizeof *rt->unread, 0), 0, sizeof *rt->unread);
-  lua_pushcclosure(L, message_index, 5);
+  push_index(L, rt);
   lua_setfield(L, -3, "__index");
   lua_pop(L, 1);
   rt->message_mt = luaL_ref(L, LUA_REGISTRYINDEX);
