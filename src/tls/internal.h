@@ -11,7 +11,7 @@
 
 #define CHASKI__TLS_RECORD 16384    /* bytes of plaintext in a record, RFC 8446 5.1 */
 #define CHASKI__TLS_SEALED 16640    /* the most that a record is on the wire: the same and 256 */
-#define CHASKI__TLS_BATCH 65536     /* plaintext read, and records written, at a time: what src/net reads, too */
+#define CHASKI__TLS_BATCH 65536     /* plaintext read, and records written, at a time */
 #define CHASKI__TLS_ID_MAX 65       /* bytes of a node's id with its NUL */
 #define CHASKI__TLS_RIGHTS_MAX 4096 /* bytes of the text of a rights extension */
 #define CHASKI__TLS_DEPTH 2         /* intermediates in a chain */
