@@ -568,6 +568,28 @@ describe("who asks", function()
   )
 
   it(
+    "may have metamethods that forget the edge, which has ended",
+    test(function()
+      local a, b, edge = nodes.pair()
+      local options = { edge = edge }
+      edge:close()
+      edge = nil
+      chaski.sleep(0.05)
+      assert(a:connect(b))
+      local kwargs = setmetatable({}, {
+        __pairs = function()
+          options.edge = nil
+          collectgarbage()
+          collectgarbage()
+          return next, {}, nil
+        end,
+      })
+      fails("no_edge", a:request("echo", kwargs, options))
+      assert.is_nil(edge)
+    end)
+  )
+
+  it(
     "is told where its kwargs cannot be sent",
     test(function()
       local a = nodes.pair()
@@ -596,7 +618,7 @@ describe("who asks", function()
         tasks[i] = chaski.spawn(a.request, a, "later", {}, { timeout = i % 3 == 0 and 0.01 or 5 })
       end
       eventually(function()
-        return tasks[3].status == "over"
+        return tasks[300].status == "over" -- the last that was asked
       end, "those without time have ended")
       for i = 1, 300, 3 do
         tasks[i]:cancel()
@@ -659,6 +681,62 @@ describe("who answers", function()
       local text = fails("failed", a:request("break", {}))
       local said = "node:request at b: node:write response_udp: data.kwargs.more: cannot serialise a function"
       assert.equal(said, text)
+    end)
+  )
+
+  it(
+    "is ready for the second call when the first found no memory to get ready",
+    test(function()
+      helper.expect_errors(1)
+      local core = require "chaski.core"
+      local a, b = nodes.pair()
+      b:serve("echo", echo)
+      local node_state, raised = core.node_state, false
+      core.node_state = function(node)
+        if raised or not rawequal(node, b) then return node_state(node) end
+        raised = true
+        error "no memory"
+      end
+      local answer, err = a:request("echo", {}, { timeout = 0.1 })
+      core.node_state = node_state
+      fails("timeout", answer, err)
+      assert.is_true(raised)
+      assert.same({ k = 1 }, a:request("echo", { k = 1 }))
+    end)
+  )
+
+  it(
+    "may be closed, and be garbage, while a request is read",
+    test(function()
+      local a, b = nodes.pair()
+      local box, closed = { b }, false
+      local function write_many_tables()
+        local list = {}
+        for i = 1, 14000 do
+          list[i] = { ("x"):rep(20) .. i, {}, {}, {} }
+        end
+        assert(a:write("request_udp", { id = "x", callback = "read", kwargs = { l = list } }))
+      end
+      b:serve("read", function() end)
+      b = nil
+      local function close_after(cycles)
+        setmetatable({}, {
+          __gc = function()
+            if cycles > 0 then return close_after(cycles - 1) end
+            debug.getmetatable(box[1]).__close(box[1])
+            box[1], closed = nil, true
+          end,
+        })
+      end
+      write_many_tables()
+      collectgarbage()
+      collectgarbage("incremental", 10, 1000, 1)
+      close_after(1)
+      eventually(function()
+        return closed
+      end, "the node is closed")
+      collectgarbage("incremental", 200, 100, 13)
+      assert.is_nil(b)
     end)
   )
 

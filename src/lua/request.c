@@ -169,20 +169,27 @@ struct options {
   chaski_edge *edge; /* NULL: all */
 };
 
-/* The option on top, of this name; false if it is wrong. */
+/* The option on top, of this name; false if it is wrong. Behind the options there is room for the edge. */
 static bool read_option(lua_State *L, const chaski_runtime *rt, const char *name, struct options *o) {
-  if (strcmp(name, "edge") == 0) return (o->edge = chaski__edge_at(L, rt, -1)) != NULL;
+  if (strcmp(name, "edge") == 0) {
+    lua_pushvalue(L, -1);
+    lua_replace(L, OPTIONS + 1);
+    return (o->edge = chaski__edge_at(L, rt, -1)) != NULL;
+  }
   if (strcmp(name, "timeout") != 0 || lua_type(L, -1) != LUA_TNUMBER) return false;
   o->timeout = lua_tonumber(L, -1);
   return o->timeout >= 0 && o->timeout <= SECONDS_MAX;
 }
 
-/* False: a mistake, or a table that is more than one. */
+/* False: a mistake, or a table that is more than one. Else the edge takes the place of the options: a metamethod of
+ * kwargs may take it out of them. */
 static bool read_options(lua_State *L, const chaski_runtime *rt, struct options *o) {
   if (lua_isnil(L, OPTIONS)) return true;
   if (!lua_istable(L, OPTIONS) || lua_getmetatable(L, OPTIONS)) return false;
+  lua_settop(L, OPTIONS + 1);
   for (lua_pushnil(L); lua_next(L, OPTIONS); lua_pop(L, 1))
     if (lua_type(L, -2) != LUA_TSTRING || !read_option(L, rt, lua_tostring(L, -2), o)) return false;
+  lua_replace(L, OPTIONS);
   return true;
 }
 
@@ -436,9 +443,22 @@ chaski_edge *chaski__living_edge(const chaski_lua_node *n, chaski_edge *edge) {
   return edge;
 }
 
+void chaski__hold_both(chaski_lua_node *n, chaski_edge *edge) {
+  n->anchors++;
+  chaski_edge_hold(edge);
+}
+
+void chaski__release_both(chaski_lua_node *n, chaski_edge *edge) {
+  chaski_edge_release(edge);
+  chaski__release_node(n);
+}
+
 void chaski__receive_response(chaski_lua_node *n, chaski_edge *edge, const chaski_message *m) {
   struct response r = {n, chaski__living_edge(n, edge), m};
+  if (!n->anchors) return;
+  chaski__hold_both(n, r.edge);
   chaski__enter(n->rt, take_response, &r);
+  chaski__release_both(n, r.edge);
 }
 
 /* (node, edge, reason): the edge has ended */

@@ -26,6 +26,9 @@ void chaski__receive_request(chaski_lua_node *n, chaski_edge *edge, const chaski
 void chaski__receive_response(chaski_lua_node *n, chaski_edge *edge, const chaski_message *m);
 /* The edge to the same peer that is live: when both have dialled, what came by the losing connection is its edge's. */
 chaski_edge *chaski__living_edge(const chaski_lua_node *n, chaski_edge *edge);
+/* While what came is read: a finalizer may close the node, and a later one then collect it. The node is anchored. */
+void chaski__hold_both(chaski_lua_node *n, chaski_edge *edge);
+void chaski__release_both(chaski_lua_node *n, chaski_edge *edge);
 
 /* The node's userdata is being collected. */
 void chaski__free_questions(chaski_lua_node *n);

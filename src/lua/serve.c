@@ -185,17 +185,25 @@ static int keep(lua_State *L, const chaski_lua_node *n) {
   return ref;
 }
 
-/* The node's first call. */
-static void set_up(lua_State *L, chaski_lua_node *n) {
+static bool is_set_up(const chaski_lua_node *n) {
+  return n->serving && n->serving->served != LUA_NOREF;
+}
+
+static struct chaski_serving *new_serving(lua_State *L) {
   struct chaski_serving *s = chaski__calloc(1, sizeof *s);
   if (!s) luaL_error(L, "out of memory");
-  n->serving = s;
   s->served = s->rates = LUA_NOREF;
+  return s;
+}
+
+/* The node's first call, or one after a first that raised here. */
+static void set_up(lua_State *L, chaski_lua_node *n) {
+  if (!n->serving) n->serving = new_serving(L);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &setup_key);
   chaski__push_node(L, n);
   lua_call(L, 1, 2);
-  s->rates = keep(L, n);
-  s->served = keep(L, n);
+  n->serving->rates = keep(L, n);
+  n->serving->served = keep(L, n);
 }
 
 /* The node's refs are on top, and stay. */
@@ -255,13 +263,13 @@ static int call_function(lua_State *L, const call *from) {
 static int enter_call(lua_State *L) {
   struct incoming *in = lua_touserdata(L, CALL);
   const call *c = &in->call;
-  if (!read_request(L, in)) return 0;
+  if (!read_request(L, in) || !c->node->core) return 0;
   set_where(in);
   if (!lua_istable(L, KWARGS)) lua_newtable(L), chaski__mark(L, -1, CHASKI_KIND_MAP), lua_replace(L, KWARGS);
   chaski__push_node(L, c->node);
   chaski__push_edge(L, c->node, c->edge);
   lua_pushcfunction(L, guard);
-  if (!c->node->serving) set_up(L, c->node);
+  if (!is_set_up(c->node)) set_up(L, c->node);
   chaski__push_refs(L, c->node);
   if (!c->node->core) return 0;
   if (limit_met(L, c))
@@ -276,7 +284,9 @@ static int enter_call(lua_State *L) {
 void chaski__receive_request(chaski_lua_node *n, chaski_edge *edge, const chaski_message *m) {
   struct incoming in = {.call = {.node = n, .edge = chaski__living_edge(n, edge)}, .message = m, .where = WHERE};
   if (!n->anchors) return;
+  chaski__hold_both(n, in.call.edge);
   chaski__run_handler(n->rt, enter_call, &in, in.where, NULL, n);
+  chaski__release_both(n, in.call.edge);
 }
 
 void chaski__free_serving(chaski_lua_node *n) {
