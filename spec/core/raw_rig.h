@@ -22,7 +22,7 @@ struct raw {
   uint8_t *out; /* what waits to leave */
   size_t out_len, out_off;
   chaski_frame_decoder in;
-  size_t got[RAW_KINDS], bytes;
+  size_t got[RAW_KINDS], bytes, reads;
   bool python;    /* shakes hands and answers pings, as the original does */
   bool keeps_out; /* python, but leaves handshakes unanswered */
   bool live;      /* python: our handshake was answered */
@@ -259,6 +259,7 @@ static inline void raw_on_data(void *user, const uint8_t *bytes, size_t len) {
   chaski_slice in = chaski_slice_of(bytes, len);
   chaski_frame frame;
   r->bytes += len;
+  r->reads++;
   while (chaski_frame_next(&r->in, &in, &frame) == 1) raw_receive(r, &frame);
 }
 

@@ -24,6 +24,7 @@ typedef struct chaski__link chaski__link;
 typedef struct chaski__reading {
   chaski__link *link;
   chaski_slice in;          /* not yet taken */
+  size_t frames;            /* taken */
   chaski_subscription *sub; /* whose message is being delivered, if nobody else gets it; else NULL */
   chaski__topic *topic;     /* its */
 } chaski__reading;
@@ -273,8 +274,9 @@ void chaski__log(const chaski_node *node, enum chaski_log_level level, const cha
 extern const chaski_stream_events chaski__link_events;
 chaski__link *chaski__link_new(chaski_edge *edge, bool dialled); /* holds edge; NULL: out of memory */
 void chaski__link_free(chaski__link *link);                      /* only one without a stream */
+bool chaski__link_reads(const chaski__link *link);               /* what its peer sends is still looked at */
+void chaski__reading_taken(chaski__reading *reading);            /* one more frame of the burst */
 /* Queue one frame; counted: see chaski__counts. CHASKI_OK, ENOMEM. Marks are the caller's business. */
-bool chaski__link_reads(const chaski__link *link); /* what its peer sends is still looked at */
 int chaski__link_send(chaski__link *link, const chaski__span *frame, bool counted);
 void chaski__link_push(chaski__link *link);  /* write what is queued, with no upcall: failures are kept */
 void chaski__link_flush(chaski__link *link); /* the same at the end of a turn, where failures are acted on */

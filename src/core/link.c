@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "internal.h"
 
-#define SLICES 64    /* per write: a turn's output is rarely in more pieces */
+#define SLICES 64 /* per write: a turn's output is rarely in more pieces */
+#define EARLY 32
 #define LAG CHASKI_S /* a timer this late says that we slept, not that the peer is dead */
 
 static const chaski_transport *transport_of(const chaski__link *link) {
@@ -184,6 +185,13 @@ static void hit_length(chaski__link *link, chaski_slice rest) {
     CHASKI__HIT(link->node, data_max);
 }
 
+/* One write a turn, but of a long burst the first answers leave while the rest is worked on, so that both ends have
+ * something to do: after EARLY frames, and each time that their number has doubled. */
+void chaski__reading_taken(chaski__reading *reading) {
+  size_t n = ++reading->frames;
+  if (n >= EARLY && (n & (n - 1)) == 0) chaski__link_push(reading->link);
+}
+
 /* Hands out frames as long as there are whole ones; what chaski_frame_next said of the rest. */
 static int hand_out(chaski__reading *reading, bool *completed) {
   chaski__link *link = reading->link;
@@ -195,6 +203,7 @@ static int hand_out(chaski__reading *reading, bool *completed) {
   while (chaski__link_reads(link) && (r = chaski_frame_next(&link->decoder, &reading->in, &frame)) == 1) {
     *completed = true;
     chaski__receive(link, &frame);
+    chaski__reading_taken(reading);
   }
   loop->reading = outer;
   return r;

@@ -162,6 +162,7 @@ static void take(chaski__reading *r, const chaski_frame *frame) {
   link->node->counters.frames_in++;
   link->edge->counters.frames_in++;
   if (link->session) chaski__session_received(link, frame->bytes.len);
+  chaski__reading_taken(r);
 }
 
 bool chaski_edge_next_message(chaski_edge *edge, chaski_message *m) {
