@@ -602,6 +602,41 @@ describe("who asks", function()
   )
 
   it(
+    "fails when the function was left, and counts no longer",
+    test(function()
+      helper.expect_errors(7)
+      local a, b = nodes.pair(nil, { limits = { requests_per_edge = 2 } })
+      local waiting
+      b:serve("yields", function()
+        coroutine.yield()
+      end)
+      b:serve("yields later", function()
+        chaski.sleep(0.001)
+        coroutine.yield()
+      end)
+      b:serve("is closed", function()
+        waiting = coroutine.running()
+        chaski.sleep(60)
+      end)
+      b:serve("echo", echo)
+      for _ = 1, 3 do
+        for _, name in ipairs { "yields", "yields later" } do
+          local text = fails("failed", a:request(name))
+          assert.equal(("node:request at %s: it did not return"):format(b.name), text)
+        end
+      end
+      local closed = chaski.spawn(a.request, a, "is closed")
+      eventually(function()
+        return waiting
+      end, "it waits")
+      assert.is_true(coroutine.close(waiting))
+      local _, _, err = closed:join()
+      assert.equal("failed", err.code)
+      assert.same({ x = 1 }, a:request("echo", { x = 1 }))
+    end)
+  )
+
+  it(
     "may be cancelled, and what is answered then goes to nobody",
     test(function()
       local a, b = nodes.pair(nil, { limits = { request_rate = 1000000, requests_per_edge = 1000 } })

@@ -18,12 +18,15 @@ struct chaski_serving {
   int served, rates; /* in the node's refs: callback -> function; the buckets of request_rate */
 };
 
+static const char call_key;  /* its address is the key in the registry: the metatable of calls */
 static const char setup_key; /* its address is the key in the registry: lua/chaski's fn(node) -> served, rates */
 
 typedef struct call {
   chaski_lua_node *node;
   chaski_edge *edge;
   chaski_slice id, callback;
+  uint32_t *calls; /* of the edge, in its userdata */
+  bool returned;
 } call;
 
 struct incoming { /* on its way into its task */
@@ -105,9 +108,14 @@ static int guard(lua_State *L) {
   return 1;
 }
 
-static void count(lua_State *L, const call *c, int change) {
-  c->node->serving->calls += (size_t)change;
-  *chaski__edge_calls(L, EDGE) += (uint32_t)change;
+/* A call's __close: however its task ends, it no longer counts; and who asked is told when the function was left by
+ * what is neither a return nor an error, as by a bare coroutine.yield. */
+static int over(lua_State *L) {
+  const call *c = lua_touserdata(L, 1);
+  if (c->node->serving) c->node->serving->calls--;
+  --*c->calls;
+  if (!c->returned && chaski_edge_live(c->edge)) refuse(L, c, "failed", chaski_slice_str("it did not return"));
+  return 0;
 }
 
 static void refuse_with_top(lua_State *L, const call *c) {
@@ -122,10 +130,10 @@ static bool has_failed(lua_State *L, const call *c) {
 }
 
 static int returned(lua_State *L, int status, lua_KContext ctx) {
-  const call *c = (const call *)ctx;
+  call *c = (call *)ctx;
   bool raised = status != LUA_OK && status != LUA_YIELD;
   if (raised) chaski__entry_again(c->node->rt);
-  count(L, c, -1);
+  c->returned = true;
   if (!chaski_edge_live(c->edge)) return 0;
   if (raised)
     refuse_with_top(L, c);
@@ -143,13 +151,20 @@ static chaski_slice copy(char **to, chaski_slice s) {
   return copied;
 }
 
-/* Push one that outlives the message. */
-static call *new_call(lua_State *L, const call *from) {
+/* Put one that outlives the message in its place; it counts until it is closed. */
+static call *begin_call(lua_State *L, const call *from) {
   call *c = lua_newuserdatauv(L, sizeof *c + from->id.len + from->callback.len, 0);
   char *text = (char *)(c + 1);
   *c = *from;
   c->id = copy(&text, from->id);
   c->callback = copy(&text, from->callback);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &call_key);
+  lua_setmetatable(L, -2);
+  lua_replace(L, CALL);
+  c->calls = chaski__edge_calls(L, EDGE);
+  lua_toclose(L, CALL);
+  c->node->serving->calls++;
+  ++*c->calls;
   return c;
 }
 
@@ -252,9 +267,7 @@ static bool push_function(lua_State *L, const call *c) {
 }
 
 static int call_function(lua_State *L, const call *from) {
-  call *c = new_call(L, from);
-  lua_replace(L, CALL);
-  count(L, c, 1);
+  call *c = begin_call(L, from);
   lua_pushvalue(L, KWARGS);
   lua_pushvalue(L, EDGE);
   return returned(L, lua_pcallk(L, 2, 2, GUARD, (lua_KContext)c, returned), (lua_KContext)c);
@@ -305,4 +318,8 @@ static int set_serving(lua_State *L) {
 void chaski__open_serve(lua_State *L) {
   static const luaL_Reg functions[] = {{"set_serving", set_serving}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, over);
+  lua_setfield(L, -2, "__close");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &call_key);
 }
