@@ -137,7 +137,7 @@ local function measure_stream(members, deliveries)
     all = all + each
   end
   local expected = sent.count * deliveries
-  if got.count == expected and got.sum ~= sent.sum * deliveries then
+  if got.sum and got.count == expected and got.sum ~= sent.sum * deliveries then
     error(("bench: the numbers of %s do not add up"):format(members.sub.name), 0)
   end
   return {
@@ -175,15 +175,15 @@ local function stream(pub, sub, deliveries, between)
   end)
 end
 
---- Of our own: o.payload, o.size, o.nodes, o.topics, o.tls, o.relay.
+--- Of our own: o.payload, o.size, o.nodes, o.topics, o.tls, o.relay, o.unread.
 local function our_stream(o)
-  local common = { payload = o.payload, tls = o.tls }
+  local common = { payload = o.payload, tls = o.tls, unread = o.unread and "yes" }
   local nodes = o.nodes or 1
   local function pub()
     return ours("pub", merged(common, { size = o.size, seconds = settings.seconds, edges = o.relay and 1 or nodes }))
   end
   local function sub(to)
-    return ours("sub", merged(common, { to = to, nodes = nodes, topics = o.topics }))
+    return ours(o.unread and "sink" or "sub", merged(common, { to = to, nodes = nodes, topics = o.topics }))
   end
   local between = o.relay
     and {
@@ -295,6 +295,13 @@ local function our_streams(o)
     end)
 end
 
+--- To subscribers whose messages no handler gets.
+local function our_unread(o)
+  return contender("chaski unread", function()
+    return our_stream(merged(o, { payload = "string", unread = true }))
+  end)
+end
+
 local function via_broker(kind, name, o)
   return contender(name, function()
     return broker_stream(kind, o)
@@ -357,13 +364,20 @@ case("publish", "messages a second published on one edge, 64 B, which no handler
 })
 
 local relayed, relayed_string = our_streams { size = 64, relay = true }
+local on_the_way = {
+  target("chaski table", "NATS", 1.5),
+  target("chaski string", "NATS", 1.5),
+  target("chaski unread", "NATS", 1.5),
+}
+
 case("relay", "messages a second at the receiver, 64 B, three processes on two cores", "/s", {
   relayed,
   relayed_string,
+  our_unread { size = 64, relay = true },
   via_broker("nats", "NATS", { size = 64 }),
   via_broker("redis", "Redis", { size = 64 }),
   via_broker("mqtt", "Mosquitto", { size = 64 }),
-}, { targets = { target("chaski table", "NATS", 1.5), target("chaski string", "NATS", 1.5) } })
+}, { targets = on_the_way })
 
 for _, nodes in ipairs { 10, 100 } do
   local o = { size = 64, nodes = nodes }
@@ -372,11 +386,12 @@ for _, nodes in ipairs { 10, 100 } do
   case("fanout/" .. nodes, title, "/s", {
     table_payload,
     string_payload,
+    our_unread(o),
     direct("zmq", "libzmq", o),
     via_broker("nats", "NATS", o),
     via_broker("redis", "Redis", o),
     via_broker("mqtt", "Mosquitto", o),
-  }, { targets = nodes == 100 and { target("chaski table", "NATS", 1.5), target("chaski string", "NATS", 1.5) } or {} })
+  }, { targets = nodes == 100 and on_the_way or {} })
 end
 
 local function round_trip(name, title, cores, targets)

@@ -141,13 +141,23 @@ function roles.sub(o)
   ready()
 end
 
---- A subscriber whose messages no handler sees; only that there are no more.
+--- nodes=N subscribers whose messages no handler gets: they are checked, and counted by the node.
 function roles.sink(o)
-  local node = new_node(o, "sub", { subscriptions = "bench" })
-  node:subscribe("over", function()
-    tell("result", {})
-  end)
-  assert(node:connect(o.to))
+  local nodes, started, ended, count = tonumber(o.nodes or 1), nil, 0, 0
+  for i = 1, nodes do
+    local node = new_node(o, "sub" .. i, { subscriptions = "bench" })
+    node:subscribe("start", function()
+      started = started or now()
+    end)
+    local over = false
+    node:subscribe("over", function()
+      if over then return end
+      over, ended = true, ended + 1
+      count = count + node.status.counters.delivered - 2 -- without the one that starts, and this one
+      if ended == nodes then tell("result", { count = count, seconds = now() - started }) end
+    end)
+    assert(node:connect(o.to, { timeout = 30 }))
+  end
   ready()
 end
 
@@ -158,7 +168,7 @@ function roles.relay(o)
   ready(node)
 end
 
---- Publishes for `seconds` as fast as publish lets it, to `edges` edges, or messages=N of them.
+--- Publishes for `seconds` as fast as publish lets it, to `edges` edges, or messages=N of them. unread=yes: to sinks.
 function roles.pub(o)
   local limits = { edges_max = 100000, pending_max = 65536, peer_subscriptions = 1000000 }
   local node = new_node(o, "pub", { limits = limits })
@@ -168,6 +178,7 @@ function roles.pub(o)
   ready(node)
   wait_for_go()
   wait_for_edges(node, edges)
+  node:publish("start", true)
   local n, started = 0, now()
   local deadline = started + tonumber(o.seconds)
   repeat
@@ -178,11 +189,13 @@ function roles.pub(o)
   until n >= most or now() >= deadline
   local sum = o.payload == "table" and n * (n + 1) // 2 or n * tonumber(o.size)
   tell("sent", { count = n, sum = sum, seconds = now() - started })
-  node:publish("bench", last)
-  node:publish("over", true)
+  local function end_it()
+    return (o.unread or node:publish("bench", last)) and node:publish("over", true)
+  end
+  end_it()
   repeat -- again and again, until there is no edge any more: a relay may drop it
     chaski.sleep(0.05)
-  until not (node:publish("bench", last) and node:publish("over", true))
+  until not end_it()
 end
 
 -- --- round trips -----------------------------------------------------------------------------------------------------
