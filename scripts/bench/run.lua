@@ -110,7 +110,7 @@ local function more_text(list)
   return table.concat(texts, ", ")
 end
 
-local columns = "  %-20s %10s %-3s %-21s %-34s %-28s %s"
+local columns = "  %-20s %10s %-3s %-21s %-50s %-28s %s"
 
 --- How our contenders stand to this one, as "table 0.81, string 1.20".
 local function ratios_text(case, results, name)
