@@ -253,6 +253,7 @@ struct chaski_node {
   chaski__command *commands;
   chaski__command *handled;    /* of these, the one found last, or NULL */
   chaski__command *propagated; /* handler unused */
+  chaski__command *passed_on;  /* of these, the one found last, or NULL */
   chaski_pool *pool;
   chaski_timer stop_timer, reaper, notice_timer, topics_timer, udp_timer, log_timer;
   chaski__notice *notices, *notices_last;

@@ -104,10 +104,17 @@ static void deliver_or_catch(chaski__link *link, chaski__topic *topic, const cha
 }
 
 /* --- messages ----------------------------------------------------------------------------------------------- */
-static bool propagated(const chaski_node *node, chaski_slice command) {
+static bool is_named(const chaski__command *c, chaski_slice name) {
+  return c && chaski_slice_equal(name, chaski_slice_of(c->name, c->len));
+}
+
+/* Mostly it is the command of the message before. */
+static bool propagated(chaski_node *node, chaski_slice command) {
   chaski__command *c;
   if (!node->propagation) return false;
+  if (is_named(node->passed_on, command)) return true;
   HASH_FIND(hh, node->propagated, command.ptr, command.len, c);
+  if (c) node->passed_on = c;
   return c != NULL;
 }
 
@@ -190,7 +197,7 @@ static chaski__command *find_handler(chaski_node *node, chaski_slice command) {
 /* Mostly it is that of the command before. */
 static chaski__command *handler_of(chaski_node *node, chaski_slice command) {
   chaski__command *c = node->handled;
-  if (c && chaski_slice_equal(command, chaski_slice_of(c->name, c->len))) return c;
+  if (is_named(c, command)) return c;
   c = find_handler(node, command);
   if (c && !node->destroyed) node->handled = c;
   return c;

@@ -105,6 +105,7 @@ int chaski_node_add_propagation_command(chaski_node *node, chaski_slice command)
 }
 
 void chaski_node_remove_propagation_command(chaski_node *node, chaski_slice command) {
+  node->passed_on = NULL;
   command_remove(&node->propagated, command);
 }
 
