@@ -168,12 +168,29 @@ function roles.relay(o)
   ready(node)
 end
 
+--- Publish the messages `first` to `last` of a kind, in a loop as a script has it.
+local publish = {}
+
+function publish.table(node, message, first, last)
+  for n = first, last do
+    message.n = n
+    if not node:publish("bench", message) then error "bench: not published" end
+  end
+end
+
+function publish.string(node, message, first, last)
+  for _ = first, last do
+    if not node:publish("bench", message) then error "bench: not published" end
+  end
+end
+
 --- Publishes for `seconds` as fast as publish lets it, to `edges` edges, or messages=N of them. unread=yes: to sinks.
 function roles.pub(o)
   local limits = { edges_max = 100000, pending_max = 65536, peer_subscriptions = 1000000 }
   local node = new_node(o, "pub", { limits = limits })
   local edges, most = tonumber(o.edges or 1), tonumber(o.messages or math.huge)
   local build, last = payloads[o.payload](tonumber(o.size))
+  local message = build(0)
   local batch = math.max(1, math.min(1000, 1000000 // (tonumber(o.size) * edges)))
   ready(node)
   wait_for_go()
@@ -182,10 +199,8 @@ function roles.pub(o)
   local n, started = 0, now()
   local deadline = started + tonumber(o.seconds)
   repeat
-    for _ = 1, batch do
-      n = n + 1
-      assert(node:publish("bench", build(n)))
-    end
+    publish[o.payload](node, message, n + 1, n + batch)
+    n = n + batch
   until n >= most or now() >= deadline
   local sum = o.payload == "table" and n * (n + 1) // 2 or n * tonumber(o.size)
   tell("sent", { count = n, sum = sum, seconds = now() - started })
