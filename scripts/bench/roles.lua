@@ -91,23 +91,21 @@ local roles = {}
 --- A handler that reads what it gets, and calls finish(count, sum) after the last.
 local handlers = {}
 
-function handlers.table(first, finish)
+function handlers.table(finish)
   local count, sum = 0, 0
   return function(message)
     local n = message.data.n
     if n < 0 then return finish(count, sum) end
-    if count == 0 then first() end
     count = count + 1
     sum = sum + n
   end
 end
 
-function handlers.string(first, finish)
+function handlers.string(finish)
   local count, bytes = 0, 0
   return function(message)
     local size = #message.data
     if size == 0 then return finish(count, bytes) end
-    if count == 0 then first() end
     count = count + 1
     bytes = bytes + size
   end
@@ -129,11 +127,12 @@ function roles.sub(o)
       if ended < nodes then return end
       tell("result", { count = count, sum = sum, seconds = started and now() - started or 0 })
     end
-    local handler = handlers[o.payload](first, finish)
+    local handler = handlers[o.payload](finish)
     local names = { "bench" }
     for t = 2, topics do
       names[t] = "bench" .. t
     end
+    node:subscribe("start", first)
     node:subscribe(names, handler)
     assert(node:connect(o.to, { timeout = 30 }))
   end
