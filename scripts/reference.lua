@@ -65,7 +65,7 @@ function Reader:new_class(rest)
   local name, text = rest:match "^(%S+)%s*(.*)$"
   local parent
   if name:sub(-1) == ":" then
-    parent, text = text:match "^(%S+)%s*(.*)$"
+    parent, text = split_type(text)
     name = name:sub(1, -2)
   end
   self.class = { name = name, parent = parent, text = text, fields = {}, methods = {} }
@@ -253,7 +253,8 @@ local function write_class(out, class)
   out(("## %s"):format(class.name))
   out ""
   if class.text ~= "" then out(class.text .. "\n") end
-  if class.parent then out(("All of `%s`, and:\n"):format(class.parent)) end
+  local parent = class.parent or ""
+  if parent ~= "" then out((parent:find "^{" and "`%s`, with:\n" or "All of `%s`, and:\n"):format(parent)) end
   write_fields(out, class.fields)
   for _, method in ipairs(class.methods) do
     write_method(out, method, class)

@@ -1,9 +1,11 @@
 -- check.lua: chaski-lua --check script: what can be known of a script without listening or dialling. It is compiled,
 -- and then run on a virtual network under a virtual clock, with peers invented where it dials: so wrong options,
--- missing certificates and errors in handlers show in no time. Whether its ports are free is asked of this machine.
+-- missing certificates and errors in timers, tasks and listeners show in no time. Message handlers are not called by
+-- the invented, who publish nothing. Whether its ports are free is asked of this machine.
 -- What it does beside chaski (files, os.execute, luv) it does. SPDX-License-Identifier: MIT
 local chaski = require "chaski"
 local core = require "chaski.core"
+local enrol = require "chaski.enrol"
 local handle = require "chaski.handle"
 local show = require "chaski.repl.show"
 local uv = require "luv"
@@ -109,6 +111,13 @@ local function wrap_connect(state, new)
   end
 end
 
+--- Its files are read; the CA, which would spend the token, is not asked for them.
+local function wrap_join(state)
+  enrol.join = function()
+    stop(state, "its enrolment")
+  end
+end
+
 local function wrap_sim(state)
   chaski.sim = function()
     stop(state, "its own simulation")
@@ -171,8 +180,12 @@ local function run(state, chunk, ...)
   return "checked up to where it waits for what a virtual network has not"
 end
 
+local function count(n, what)
+  return ("%d %s%s"):format(n, what, n == 1 and "" or "s")
+end
+
 local function new_state(path)
-  local state = { nodes = 0, invented = 0, failures = 0, sim = chaski.sim { seed = 1 } }
+  local state = { nodes = 0, invented = 0, failures = 0, sim = chaski.sim { seed = 1, wall = os.time() } }
   function state.tell(text)
     print(("%s: %s"):format(path, text))
   end
@@ -196,14 +209,17 @@ function M.run(path, ...)
   end
   local before = core.errors()
   wrap_connect(state, wrap_node(state))
+  wrap_join(state)
   wrap_sim(state)
   wrap_repl()
   wrap_exit(state)
   local text = run(state, chunk, ...)
   local logged = core.errors() - before
-  if logged > 0 then state.fail(("%d errors in handlers and tasks"):format(logged)) end
+  if logged > 0 then state.fail(count(logged, "error") .. " in handlers and tasks") end
   if state.exit and state.exit ~= 0 then state.fail(("ends with exit code %s"):format(tostring(state.exit))) end
-  if text then state.tell(("%s; %d nodes, %d peers invented"):format(text, state.nodes, state.invented)) end
+  if text then
+    state.tell(("%s; %s, %s invented"):format(text, count(state.nodes, "node"), count(state.invented, "peer")))
+  end
   return state.failures == 0 and 0 or 1
 end
 

@@ -246,7 +246,7 @@ end
 -- --- nodes -----------------------------------------------------------------------------------------------------------
 
 local free = { subscriptions = true, name = true, run = true } -- options whose change is no news, or is followed
-local given_to = setmetatable({}, { __mode = "k" }) -- node -> options
+local given_to = setmetatable({}, { __mode = "k" }) -- node -> options it was made with
 
 --- Tables are compared one level deep, functions and objects not at all: they are new each time.
 local function is_same(a, b)
@@ -299,9 +299,10 @@ local function make_or_keep(new, given)
     if not current.staged then rest_all(current.before, { [node] = true }) end -- it was not known that it is kept
   else
     node, err = new(without_subscriptions(given))
+    if node then given_to[node] = given end
   end
   if not node then return nil, err end
-  given_to[node], current.nodes[key], current.ours[node] = given, node, true
+  current.nodes[key], current.ours[node] = node, true
   if not given.subscriptions then return node end
   local subscribed
   subscribed, err = node:subscribe(given.subscriptions)

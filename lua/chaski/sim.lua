@@ -19,6 +19,7 @@ local DAY = 86400 -- seconds of virtual time a run may take unless told otherwis
 
 ---@class chaski.sim_options: chaski.sim_link of every path that sim:link says nothing else of
 ---@field seed integer
+---@field wall integer? seconds since 1970 that the wall clock begins with; default 1700000001 (14 November 2023)
 
 local duration = options.seconds(0, 1e6)
 local portion = options.seconds(0, 1)
@@ -33,8 +34,9 @@ local link_schema = {
   { name = "window", kind = options.integer(0, 0x7fffffff) },
 }
 
-local sim_schema = table.move(link_schema, 1, #link_schema, 2, {
+local sim_schema = table.move(link_schema, 1, #link_schema, 3, {
   { name = "seed", kind = options.integer(math.mininteger, math.maxinteger) },
+  { name = "wall", kind = options.integer(0, 0x7fffffffffff) },
 })
 
 local above_zero = {
@@ -161,7 +163,7 @@ end
 return function(given)
   given = options.check("chaski.sim", sim_schema, given)
   if given.seed == nil then error("chaski.sim: option 'seed': expected an integer, got nil", 2) end
-  local sim = core.new_sim(given.seed)
+  local sim = core.new_sim(given.seed, given.wall)
   defaults[sim] = given
   core.sim_link(sim, nil, nil, given)
   return sim

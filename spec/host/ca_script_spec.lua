@@ -67,7 +67,7 @@ end
 local function stop(process)
   process:kill()
   process:wait()
-  assert.equal("", process.err)
+  if not os.getenv "CHASKI_VALGRIND" then assert.equal("", process.err) end -- or it tells that it is slow
   assert.equal(0, process.code)
 end
 

@@ -4,6 +4,9 @@ local helper = require "spec.helper"
 
 local uv = require "luv"
 
+local ca_rig = require "spec.lua.ca_rig"
+local tls_rig = require "spec.lua.tls_rig"
+
 local function it_async(name, test)
   it(name, helper.async(test, 10))
 end
@@ -26,6 +29,7 @@ local function assert_bad(process, text)
 end
 
 teardown(helper.clean)
+teardown(ca_rig.clean)
 
 describe("--check", function()
   it_async("tells what is good", function()
@@ -67,6 +71,21 @@ describe("--check", function()
     assert_bad(check(code), "cannot read '/nowhere/c'")
   end)
 
+  it_async("looks at certificates with today's date", function()
+    local issued = tls_rig.issue(tls_rig.root(), "wall")
+    local context = "chaski.tls.context { certificate = arg[1], key = arg[2], ca = arg[3] }"
+    local code = ("local n = assert(chaski.node { tls = assert(%s) }) print(n.id)"):format(context)
+    assert_good(check(code, issued.certificate, issued.key, issued.ca), "wall\n", "ran to its end; 1 node")
+  end)
+
+  it_async("does not enrol", function()
+    local invitation = assert(ca_rig.authority().ca:invite { id = "wall" })
+    local folder = ca_rig.folder()
+    local code = "assert(chaski.node { request_ssl_certificate = arg[1], ssl_certificates_location = arg[2] })"
+    assert_good(check(code, invitation, folder), "checked up to its enrolment; 1 node, 0 peers invented")
+    assert.equal("", ca_rig.snapshot(folder))
+  end)
+
   it_async("invents peers where the script dials, and finds errors in what comes after, also in timers", function()
     assert_good(
       check [[
@@ -74,7 +93,7 @@ describe("--check", function()
       assert(n:connect "192.0.2.7:8511")
       assert(n:connect("some.host.example", 8511))
       assert(n:publish("x", 1))]],
-      "ran to its end; 1 nodes, 2 peers invented"
+      "ran to its end; 1 node, 2 peers invented"
     )
     assert_bad(check "assert(chaski.node {}):connect '192.0.2.7:8511' nosuch()", "global 'nosuch'")
     assert_bad(check "chaski.every(5, function() nosuch() end)", "errors in handlers and tasks")

@@ -142,10 +142,19 @@ static bool make_world(lua_sim *s, uint64_t seed) {
   return false;
 }
 
-/* (seed): a simulation with nothing in it */
+/* The wall clock begins at so many seconds since 1970. */
+static void set_wall(chaski_sim *sim, int64_t wall) {
+  const chaski_env *env = chaski_sim_env(sim);
+  int64_t sec;
+  uint32_t nsec;
+  env->wall(env->ctx, &sec, &nsec);
+  chaski_sim_wall_jump(sim, wall - sec);
+}
+
+/* (seed [, wall]): a simulation with nothing in it; wall: what the wall clock shows, seconds since 1970 */
 static int new_sim(lua_State *L) {
   chaski_runtime *rt = chaski__runtime(L);
-  lua_Integer seed = luaL_checkinteger(L, 1);
+  lua_Integer seed = luaL_checkinteger(L, 1), wall = luaL_optinteger(L, 2, -1);
   lua_sim *s = lua_newuserdatauv(L, sizeof *s, 1);
   *s = (lua_sim){.seed = seed};
   chaski__world_init(&s->world, rt);
@@ -153,6 +162,7 @@ static int new_sim(lua_State *L) {
   lua_newtable(L);
   lua_setiuservalue(L, -2, 1);
   if (!make_world(s, (uint64_t)seed)) return luaL_error(L, CLASS ": out of memory");
+  if (wall >= 0) set_wall(s->world.sim, wall);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &sims_key);
   lua_pushvalue(L, -2);
   lua_rawsetp(L, -2, &s->world);
