@@ -117,6 +117,25 @@ describe("a handler that takes all memory", function()
     assert.matches("chaski-lua: not enough memory", none.err, 1, true)
   end)
 
+  it_async("may have taken it when a coroutine is resumed that is dead", function()
+    local process = run [[
+      local dead, waits = coroutine.wrap(function() return coroutine.running() end)(), nil
+      chaski.spawn(function()
+        waits = coroutine.running()
+        chaski.sleep(0.001)
+      end)
+      coroutine.close(waits)
+      chaski.memory_limit(1)
+      local ok, resumed = pcall(coroutine.resume, dead)
+      chaski.sleep(0.05)
+      chaski.memory_limit(0)
+      print(ok and resumed)
+      finish()
+    ]]
+    assert.equal(0, process.code, process.err)
+    assert.matches("^false\n", process.out)
+  end)
+
   it_async("has 256 MiB by default, which a script may change", function()
     local process = run [[
       print(chaski.memory_limit() >> 20)

@@ -673,6 +673,29 @@ describe("who asks", function()
   )
 
   it(
+    "is answered though the connection breaks while one before it in the same burst is",
+    test(function()
+      local b = nodes.node("b", { limits = { request_rate = 1000000 } })
+      local a = nodes.node("a", { reconnect = { base = 0.005, cap = 0.05 } })
+      local relay <close> = require("spec.lua.chaos_relay").start(b.port)
+      assert(a:connect("127.0.0.1:" .. relay.port))
+      local calls, tasks = 0, {}
+      b:serve("break", function(kwargs)
+        calls = calls + 1
+        if calls == 10 then relay:cut "reset" end
+        return kwargs.n
+      end)
+      for n = 1, 100 do -- an answer is written early after 32, and that fails
+        tasks[n] = chaski.spawn(a.request, a, "break", { n = n })
+      end
+      for n, task in ipairs(tasks) do
+        assert.same({ true, n }, { task:join() })
+      end
+      assert.same({ 100, 0, 1 }, { calls, b.ledger.dropped, b.ledger.resumes })
+    end)
+  )
+
+  it(
     "goes on when the answer is read, in the order of what was sent",
     test(function()
       local a, b = nodes.pair()

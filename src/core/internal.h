@@ -361,6 +361,7 @@ int chaski__session_start(chaski__link *link);                         /* CHASKI
 int chaski__session_resume(chaski__link *link, chaski__link *from);    /* CHASKI_OK, EPROTOCOL, ENOMEM */
 int chaski__session_move(chaski__link *from, chaski__link *to);        /* of a place without a session; OK, ENOMEM */
 bool chaski__session_await(chaski__link *link);                        /* the peer goes on over another connection */
+bool chaski__session_outlives(const chaski__link *link, int reason);   /* a link that fails by this */
 bool chaski__session_park(chaski__link *link, int reason);             /* the edge lives on, and may even so be gone */
 void chaski__session_end(chaski__link *link);                          /* what is kept is reported as lost */
 void chaski__lose_frames(chaski__link *link, const chaski__outbox *o); /* count and report them */

@@ -226,7 +226,7 @@ static bool no_relay(const chaski_edge *edge, const outgoing *o) {
 static void enqueue(chaski_edge *edge, void *ctx) {
   outgoing *o = ctx;
   chaski__link *link = edge->link;
-  if (link->failure) {
+  if (link->failure && !chaski__session_outlives(link, link->failure)) {
     refuse(edge, o, CHASKI_ELOST);
   } else if (too_big_for(edge, chaski__span_bytes(o->span))) {
     refuse(edge, o, CHASKI_ETOOBIG);

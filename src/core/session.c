@@ -196,10 +196,15 @@ int chaski__session_move(chaski__link *from, chaski__link *to) {
   return CHASKI_OK;
 }
 
+bool chaski__session_outlives(const chaski__link *link, int reason) {
+  const chaski_node *node = link->node;
+  if (!link->session || link->state != LINK_LIVE || node->state != NODE_RUNNING || node->destroyed) return false;
+  return resumable(reason);
+}
+
 bool chaski__session_park(chaski__link *link, int reason) {
   chaski_node *node = link->node;
-  if (!link->session || link->state != LINK_LIVE || node->state != NODE_RUNNING || node->destroyed) return false;
-  if (!resumable(reason)) return false;
+  if (!chaski__session_outlives(link, reason)) return false;
   chaski_edge *edge = link->edge;
   chaski__link *parked = take_place(link);
   if (!parked) return false;

@@ -7,10 +7,25 @@
 
 static chaski_runtime *runtime;
 
+/* What lua_resume would refuse, it would say on the coroutine, where nothing protects: without memory for the words the
+ * process would end. NULL: it may be resumed. */
+static const char *refusal_of(lua_State *co) {
+  lua_Debug ar;
+  int status = lua_status(co);
+  if (status == LUA_YIELD) return NULL;
+  if (status == LUA_OK && lua_getstack(co, 0, &ar)) return "cannot resume non-suspended coroutine";
+  return status == LUA_OK && lua_gettop(co) > 0 ? NULL : "cannot resume dead coroutine";
+}
+
 /* Number of results, on L; or -1 and the error, on L. */
 static int resume(lua_State *L, lua_State *co, int nargs) {
   int nresults;
   chaski_entry entry;
+  const char *refusal = refusal_of(co);
+  if (refusal) {
+    lua_pushstring(L, refusal);
+    return -1;
+  }
   if (!lua_checkstack(co, nargs)) {
     lua_pushliteral(L, "too many arguments to resume");
     return -1;

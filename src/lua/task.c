@@ -15,6 +15,7 @@
 #define NO_WAIT                                                                                                        \
   "cannot wait across a C call (table.sort, string.gsub, a stock require, a metamethod called from C, ...)"
 #define FOREIGN_YIELD "coroutine.yield outside a coroutine of your own (a task waits by chaski.sleep and the like)"
+#define DEAD "cannot resume dead coroutine" /* as Lua says */
 
 enum state { IDLE, RUNNING, PARKED, READY, OVER };
 enum outcome { VALUES, RAISED, TIMED_OUT, CANCELLED };
@@ -33,7 +34,8 @@ struct chaski_task {
   bool fresh;           /* has never run */
   bool failed;          /* by an error that a hook may have raised: then the coroutine would never call a hook again */
   bool unlimited;       /* may run for as long as it likes */
-  bool report, foreign; /* report errors; it ended by a yield that was no park */
+  bool report;          /* its errors */
+  const char *misused;  /* why it ended, if not by an error: the script has yielded, or closed, its coroutine */
   uint64_t wait;        /* 0: none */
   int values;           /* on co, to resume with */
   chaski_timer timer;
@@ -81,7 +83,8 @@ static chaski_task *take(chaski_runtime *rt, const char *where, const chaski_tas
     return NULL;
   t->refs = 1;
   t->world = rt->world;
-  t->cancel = t->cancelled = t->suspended = t->fresh = t->foreign = t->unlimited = false;
+  t->cancel = t->cancelled = t->suspended = t->fresh = t->unlimited = false;
+  t->misused = NULL;
   t->report = true;
   t->end = end ? *end : nobody;
   t->node_key = node_key;
@@ -189,8 +192,8 @@ static int tell_end(lua_State *L) {
   struct ending *e = lua_touserdata(L, 1);
   chaski_task *t = e->task;
   if (!lua_checkstack(t->co, 2)) return luaL_error(L, "out of memory");
-  if (t->foreign) {
-    lua_pushliteral(L, FOREIGN_YIELD);
+  if (t->misused) {
+    lua_pushstring(L, t->misused);
     lua_xmove(L, t->co, 1);
   }
   if (e->status != LUA_OK) report(L, t);
@@ -232,11 +235,25 @@ static void finish(chaski_task *t, int status) {
 /* --- running -------------------------------------------------------------------------------------------------------
  */
 
+/* A script can close the coroutine of a task that waits, or resume it until it ends. lua_resume would make its words
+ * for that outside of any protected call, and end the process when there is no memory for them. */
+static bool is_dead(const chaski_task *t, int nargs) {
+  int status = lua_status(t->co);
+  return status == LUA_OK ? lua_gettop(t->co) == nargs : status != LUA_YIELD;
+}
+
+static bool ends_by(chaski_task *t, const char *why, int *status) {
+  t->misused = why;
+  *status = LUA_ERRRUN;
+  return true;
+}
+
 /* True when it is over. */
 static bool run(chaski_task *t, int nargs, int *status) {
   chaski_runtime *rt = t->rt;
   chaski_task *outer = rt->current;
   int nresults = 0;
+  if (is_dead(t, nargs)) return ends_by(t, DEAD, status);
   t->outer = outer;
   t->state = RUNNING;
   t->fresh = false;
@@ -247,10 +264,7 @@ static bool run(chaski_task *t, int nargs, int *status) {
   chaski__entry_pop(rt, &entry);
   rt->current = outer;
   if (*status != LUA_YIELD) return true;
-  if (t->state != RUNNING) return false;
-  t->foreign = true;
-  *status = LUA_ERRRUN;
-  return true;
+  return t->state == RUNNING && ends_by(t, FOREIGN_YIELD, status);
 }
 
 static void resume(chaski_task *t) {
