@@ -108,13 +108,24 @@ static int guard(lua_State *L) {
   return 1;
 }
 
+static int refuse_left(lua_State *L) { /* (call) */
+  refuse(L, lua_touserdata(L, 1), "failed", chaski_slice_str("it did not return"));
+  return 0;
+}
+
 /* A call's __close: however its task ends, it no longer counts; and who asked is told when the function was left by
- * what is neither a return nor an error, as by a bare coroutine.yield. */
+ * what is neither a return nor an error, as by a bare coroutine.yield. Then Lua may have given up the rest of the
+ * stack, which held node and edge. */
 static int over(lua_State *L) {
-  const call *c = lua_touserdata(L, 1);
+  call *c = lua_touserdata(L, 1);
   if (c->node->serving) c->node->serving->calls--;
   --*c->calls;
-  if (!c->returned && chaski_edge_live(c->edge)) refuse(L, c, "failed", chaski_slice_str("it did not return"));
+  if (c->returned || !chaski_edge_live(c->edge)) return 0;
+  chaski__hold_both(c->node, c->edge);
+  lua_pushcfunction(L, refuse_left);
+  lua_pushlightuserdata(L, c);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1); /* no memory for it */
+  chaski__release_both(c->node, c->edge);
   return 0;
 }
 
