@@ -461,7 +461,7 @@ function node:try_to_reconnect(edge) end
 ---@field agent string
 ---@field subscriptions string[] sorted
 ---@field latency number ms, half a round trip
----@field jitter number ms
+---@field jitter number ms: how uncertain the latency is; begins with 100, as the original's does
 ---@field rtt_min number ms
 ---@field srtt number ms
 ---@field ping_in_progress boolean
