@@ -378,6 +378,7 @@ end)
 
 describe("ca, join and TLS", function()
   it_async("a CA for which there is no room leaves nothing behind", function()
+    if os.getenv "CHASKI_VALGRIND" then return end -- which needs room itself
     local location = rig.folder() .. "/ca"
     local script = ("ulimit -f 0; exec '%s' ca init --location '%s' --mesh home"):format(command, location)
     assert_fails(1, "cannot write '[^']*ca%.key'", { "-c", script }, { program = "sh" })
