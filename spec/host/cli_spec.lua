@@ -309,16 +309,25 @@ describe("top", function()
     assert.is_true(told[2].rates.relayed > 0)
   end)
 
-  it_async("renews itself on a terminal", function()
-    local address = mesh(house)
-    local args =
-      { "-B", "spec/host/terminal.py", "6", "60", command, "top", "-h", address, "-n", "2", "--interval", "1ms" }
+  --- What it shows of the node on a terminal of that size.
+  local function top_on(rows, columns, address)
+    local args = { "-B", "spec/host/terminal.py", rows, columns, command, "top", "-h", address, "-n", "2" }
+    table.move({ "--interval", "1ms" }, 1, 2, #args + 1, args)
     local process = run(args, { program = "python3", env = { LD_PRELOAD = false } })
     assert.equal(0, process.code)
+    return process
+  end
+
+  it_async("renews itself on a terminal", function()
+    local process = top_on("6", "60", mesh(house))
     assert.equal(2, select(2, process.out:gsub("\27%[H", "")))
     for line in process.out:gmatch "[^\n]+" do
       assert.is_true(#line:gsub("\27%[%d*%a", ""):gsub("\r", "") <= 60)
     end
+  end)
+
+  it_async("takes a terminal that does not know its size for one of 24 lines of 80", function()
+    assert.matches("\nkitchen +[%d.]+", top_on("0", "0", mesh(house)).out)
   end)
 
   it_async("needs a node that introspects", function()

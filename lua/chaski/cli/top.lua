@@ -142,12 +142,18 @@ end
 
 -- --- where it goes ---------------------------------------------------------------------------------------------------
 
---- As much as there is room for, each line cut, the rest of the screen empty.
-local function draw(lines)
+--- Columns and rows of the terminal. One that does not know says 0, as one does that nobody has told (script -c).
+local function size()
   local tty = assert(uv.new_tty(1, false))
   local columns, rows = tty:get_winsize()
   tty:close()
-  columns, rows = columns or 80, rows or 24
+  if not columns then return 80, 24 end
+  return columns > 0 and columns or 80, rows > 0 and rows or 24
+end
+
+--- As much as there is room for, each line cut, the rest of the screen empty.
+local function draw(lines)
+  local columns, rows = size()
   local parts = { "\27[H" }
   for i = 1, math.min(#lines, rows - 1) do
     local cut = utf8.offset(lines[i], columns + 1)
