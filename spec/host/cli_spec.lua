@@ -326,6 +326,19 @@ describe("top", function()
     end
   end)
 
+  it_async("has all columns on a terminal of 80, and longer names on a wider one", function()
+    local address = mesh [[
+      local one = node { name = "one", introspect = true }
+      local other = node { name = "a name of nearly thirty letters", subscriptions = "weather" }
+      assert(other:connect(one))
+      print("at " .. one.address)
+    ]]
+    local out = top_on("24", "80", address).out
+    assert.matches(" B in/s B out/s  topics", out)
+    assert.matches("\na name of near .*  weather\27", out)
+    assert.matches("\na name of nearly thirty letters .*  weather\27", top_on("24", "200", address).out)
+  end)
+
   it_async("takes a terminal that does not know its size for one of 24 lines of 80", function()
     assert.matches("\nkitchen +[%d.]+", top_on("0", "0", mesh(house)).out)
   end)
