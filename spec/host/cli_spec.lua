@@ -449,6 +449,20 @@ describe("ca, join and TLS", function()
     assert.matches("^speaker of the mesh home", out_of { "join", "--renew", speaker, "--address", ca })
   end, 30)
 
+  it_async("join once: good files that are there already stay, and the CA is not asked", function()
+    local enrol = authority()
+    local folder, invite = enrol "wall"
+    local location = folder:match "^(.*)/"
+    local key = assert(io.open(folder .. "/key.pem")):read "a"
+    local again = run({ "join", "-", "--location", location }, { stdin = invite })
+    assert.matches("^chaski: .*/wall is there already, and good: the string was not used", again.err)
+    assert.matches("^wall of the mesh home, until .*/wall\n$", again.out)
+    assert.equal(0, again.code)
+    assert.equal(key, assert(io.open(folder .. "/key.pem")):read "a")
+    assert(os.remove(folder .. "/ca.pem"))
+    assert_fails(5, "the CA refuses: .*used", { "join", "-", "--location", location }, { stdin = invite })
+  end, 30)
+
   it_async("tell what is wrong with an enrolment string", function()
     assert_fails(2, "does not begin with 'chaski%-invite%-1:'", { "join", "nonsense" })
     assert_fails(2, "an enrolment string is needed", { "join" })
