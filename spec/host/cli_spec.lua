@@ -101,6 +101,18 @@ describe("the command line", function()
     assert_fails(3, "cannot be resolved", { "ping", "-h", "no.such.host.invalid" })
   end)
 
+  it_async("with a mistake that is known here says so before it connects", function()
+    local nobody = { env = { CHASKI_HOST = "127.0.0.1:1" } }
+    assert_fails(1, "/nowhere: No such file", { "pub", "-t", "x", "-f", "/nowhere" }, nobody)
+    assert_fails(1, "^chaski: /tmp: Is a directory\n$", { "pub", "-t", "x", "-f", "/tmp" }, nobody)
+    assert_fails(2, "not JSON: ", { "pub", "-t", "x", "-m", "{", "--as", "json" }, nobody)
+    assert_fails(1, "cannot write '/nowhere/x': no such folder", { "graph", "-o", "/nowhere/x" }, nobody)
+    assert_fails(1, "cannot write '/tmp': is a directory", { "graph", "-o", "/tmp" }, nobody)
+    local kept = helper.file("kept", "kept")
+    assert_fails(3, "connection refused", { "graph", "-o", kept }, nobody)
+    assert.equal("kept", assert(io.open(kept)):read "a")
+  end)
+
   it_async("names the option whose value is out of range, before it connects", function()
     for _, each in ipairs {
       {
