@@ -76,6 +76,22 @@ describe("the command line", function()
     end
   end)
 
+  it_async("tells it to whoever asks in another way, and the version", function()
+    local help = out_of { "--help" }
+    assert.equal(help, out_of { "-h" })
+    assert.equal(help, out_of { "help" })
+    assert.equal(out_of { "pub", "--help" }, out_of { "help", "pub" })
+    for _, name in ipairs { "ca", "join", "repl", "completion", "help" } do
+      assert.equal(out_of { name, "--help" }, out_of { name, "-h" })
+    end
+    assert.equal(out_of { "ca", "init", "-h" }, out_of { "help", "ca", "init" })
+    local version = out_of { "--version" }
+    assert.matches("^chaski " .. core.version:gsub("%.", "%%.") .. "  Lua 5%.4  libuv [%d.]+\n$", version)
+    assert.equal(version, out_of { "-v" })
+    assert_fails(2, "unknown option '%-v'", { "pub", "-t", "x", "-m", "y", "-v" })
+    assert_fails(2, "unknown command 'nope'", { "help", "nope" })
+  end)
+
   it_async("that is wrong is answered with 2, and the usage of the command", function()
     assert_fails(2, "^chaski: unknown command 'pubb'", { "pubb" })
     assert_fails(2, "^chaski: missing option '%-t'\nUsage: chaski pub", { "pub", "-m", "x" })
