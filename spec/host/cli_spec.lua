@@ -92,6 +92,16 @@ describe("the command line", function()
     assert_fails(2, "unknown command 'nope'", { "help", "nope" })
   end)
 
+  it_async("of an unknown option of one letter gives no list of all others, and knows mosquitto's", function()
+    local args = { "pub", "-t", "x", "-m", "y" }
+    for letter, why in pairs { z = "", q = "; there is no quality .*", r = "; there are no retained .*" } do
+      args[6] = "-" .. letter
+      assert_fails(2, ("^chaski: unknown option '%%-%s'%s\nUsage: chaski pub"):format(letter, why), args)
+    end
+    args[6] = "--tll"
+    assert_fails(2, "unknown option '%-%-tll'\nDid you mean '%-%-ttl'%?\n", args)
+  end)
+
   it_async("that is wrong is answered with 2, and the usage of the command", function()
     assert_fails(2, "^chaski: unknown command 'pubb'", { "pubb" })
     assert_fails(2, "^chaski: missing option '%-t'\nUsage: chaski pub", { "pub", "-m", "x" })

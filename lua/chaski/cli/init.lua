@@ -63,6 +63,18 @@ end
 
 local M = {}
 
+local mosquitto = {
+  q = "there is no quality of service to choose here",
+  r = "there are no retained messages here",
+}
+
+--- What the parser says of wrong usage. Of an option of one letter every other is one mistake away: they are no hint.
+local function complaint(text)
+  local said, letter = text:match "^(unknown option '%-([^-])')"
+  if not said then return text end
+  return mosquitto[letter] and said .. "; " .. mosquitto[letter] or said
+end
+
 --- Run the command line; the script's arguments are in arg.
 function M.main(arguments)
   local parser, modules, parsers = build()
@@ -70,7 +82,7 @@ function M.main(arguments)
   local ok, args = parser:pparse(words)
   if not ok then
     local usage = (parsers[words[1]] or parser):get_usage():gsub("%s+", " ")
-    session.complain(args .. "\n" .. usage .. "\nMore with --help.")
+    session.complain(complaint(args) .. "\n" .. usage .. "\nMore with --help.")
     os.exit(session.codes.usage, true)
   end
   return modules[args.command].run(args, args.command == "completion" and parser or parsers[args.command])
