@@ -296,6 +296,22 @@ describe("req", function()
   end)
 end)
 
+describe("the address", function()
+  it_async("that is none is told as it was typed", function()
+    local expected = ": expected HOST:PORT %(or %[IPv6%]:PORT%), got '"
+    assert_fails(2, "^chaski: %-h" .. expected .. "127.0.0.1:8511:1'\n$", { "ping", "-h", "127.0.0.1:8511:1" })
+    local env = { CHASKI_HOST = "foo:bar:baz" }
+    assert_fails(2, "^chaski: CHASKI_HOST" .. expected .. "foo:bar:baz'\n$", { "ping" }, { env = env })
+  end)
+
+  it_async("of IPv6 needs brackets only with a port", function()
+    for _, host in ipairs { "::1", "[::1]" } do
+      assert_fails(3, "node:connect %[::1%]:1: ", { "ping", "-h", host, "-p", "1" })
+    end
+    assert_fails(3, "node:connect %[::1%]:1: ", { "ping", "-h", "[::1]:1" })
+  end)
+end)
+
 describe("ping", function()
   it_async("tells each round trip and what they are like", function()
     local address = mesh(echo)
