@@ -256,6 +256,15 @@ describe("pub and sub", function()
     assert.equal(3, sub.code)
   end)
 
+  it_async("sub says that there are no wildcards, and goes on", function()
+    local address = mesh(echo)
+    for _, topic in ipairs { "#", "a/#", "a/+/b", "weather*", "a.>" } do
+      local sub = run { "sub", "-h", address, "-t", topic, "-t", "C#", "-t", "c++", "-W", "1ms" }
+      assert.equal(("chaski: the topic '%s' is taken literally: there are no wildcards\n"):format(topic), sub.err)
+      assert.equal(4, sub.code)
+    end
+  end)
+
   it_async("sub ends when who reads it has gone", function()
     local address, there = mesh [[
       local relay = node { name = "relay", message_propagation = true }
