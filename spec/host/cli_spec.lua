@@ -169,6 +169,24 @@ describe("the command line", function()
     end
   end)
 
+  it_async("writes what it complains of at once: others may write there too", function()
+    -- A socket of datagrams shows each write for itself.
+    local watched = [[import socket, subprocess, sys
+here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+subprocess.run(sys.argv[1:], stderr=there)
+here.setblocking(False)
+print(here.recv(65536).decode(), end="")
+try: print("and", here.recv(65536))
+except BlockingIOError: pass]]
+    for _, args in ipairs { { "pubb" }, { "ping", "-h", "127.0.0.1:1" }, { "ca", "list", "--location", "/nowhere" } } do
+      local list = table.move(args, 1, #args, 4, { "-c", watched, command })
+      local lines = run(list, { program = "python3", env = { LD_PRELOAD = false } })
+      assert.equal("", lines.err)
+      assert.matches("^chaski[ ca]*: .*\n$", lines.out)
+      assert.is_nil(lines.out:find("\nand", 1, true))
+    end
+  end)
+
   it_async("completes in shells", function()
     local bash = helper.file(out_of { "completion", "bash" }, "complete.bash")
     local script = [[source "$0"; COMP_WORDS=(chaski st); COMP_CWORD=1; _chaski; echo "${COMPREPLY[@]}"]]

@@ -93,7 +93,7 @@ end
 
 local function leave(code, text)
   io.stdout:flush()
-  io.stderr:write(name, ": ", text, "\n")
+  io.stderr:write(name .. ": " .. text .. "\n")
   os.exit(code, true)
 end
 

@@ -79,9 +79,10 @@ function M.print(text)
   M.write(text, "\n")
 end
 
+--- A line on standard error, in one write: others may write there too.
 function M.complain(text)
   io.stdout:flush()
-  io.stderr:write("chaski: ", data.safe(tostring(text)), "\n")
+  io.stderr:write("chaski: " .. data.safe(tostring(text)) .. "\n")
 end
 
 local classes = {
