@@ -76,6 +76,15 @@ describe("the command line", function()
     end
   end)
 
+  it_async("breaks no line of its help but where it was meant to", function()
+    for name in ("pub sub req ping status top graph bench repl ca join completion"):gmatch "%a+" do
+      local help = out_of { name, "--help" }
+      for line in (require("chaski.cli." .. name).epilog or ""):gmatch "[^\n]+" do
+        assert.is_truthy(help:find("\n" .. line .. "\n", 1, true), line)
+      end
+    end
+  end)
+
   it_async("tells it to whoever asks in another way, and the version", function()
     local help = out_of { "--help" }
     assert.equal(help, out_of { "-h" })

@@ -13,7 +13,8 @@ local walks = require "chaski.cli.walk"
 local M = { summary = "Walk the mesh from a node and show what is there." }
 
 M.epilog = [[
-Nodes tell their edges if they have the option introspect = true; others are seen by what their neighbours tell.
+Nodes tell their edges if they have the option introspect = true; others are seen by what their
+neighbours tell.
   chaski graph -h 192.0.2.7:8511 --format svg -o mesh.svg]]
 
 function M.define(command)

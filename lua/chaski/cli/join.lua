@@ -7,8 +7,8 @@ local session = require "chaski.cli.session"
 local M = { summary = "Get a certificate with an enrolment string, or renew one." }
 
 M.epilog = [[
-  chaski join chaski-invite-1:…              writes certificates/NAME/{key,certificate,ca,crl}.pem,
-                                             unless good ones are there already
+  chaski join chaski-invite-1:…            writes certificates/NAME/{key,certificate,ca,crl}.pem,
+                                           unless good ones are there already
   chaski sub -h … -t weather --files certificates/NAME
   chaski join --renew certificates/NAME --address 192.0.2.7:8500]]
 

@@ -7,7 +7,8 @@ local session = require "chaski.cli.session"
 local M = { summary = "Publish messages of a topic." }
 
 M.epilog = [[
-Data: with --as auto (the default) a text that is JSON or a Lua table is sent as that value, any other as a string.
+Data: with --as auto (the default) a text that is JSON or a Lua table is sent as that value, any
+other as a string.
   chaski pub -h 192.0.2.7:8511 -t weather -m '{ "celsius": 21.5 }'
   sensors | chaski pub -t weather -l]]
 
