@@ -568,7 +568,12 @@ describe("data", function()
       assert.equal(text, json.encode(value))
     end
     assert.equal("1.0", json.encode(1.0))
-    assert.equal("null", json.encode(0 / 0))
+    assert.equal("0.1", json.encode(0.1))
+    assert.equal("0.30000000000000004", json.encode(0.1 + 0.2))
+    assert.equal("0.08630399999999999", json.encode(0.086303999999999992)) -- 16 digits will do
+    for _, none in ipairs { 0 / 0, math.huge, -math.huge } do
+      assert.equal("null", json.encode(none))
+    end
     assert.equal('{"$base64":"/wA="}', json.encode "\xff\0")
     assert.equal("\xff\0", tostring(json.decode '{"$base64":"/wA="}'))
     assert.matches("not JSON", select(2, json.decode "[1,"))

@@ -47,7 +47,7 @@ function M.add_timeout(command, description, default)
 end
 
 function M.add_json(command)
-  command:flag("--json", "One line of JSON for each thing told.")
+  command:flag("--json", "One line of JSON for each thing told; infinity and NaN are null.")
 end
 
 -- --- the end ---------------------------------------------------------------------------------------------------------
