@@ -13,7 +13,7 @@ command.define(parser)
 local ok, args = parser:pparse(arg)
 if not ok then
   local usage = parser:get_usage():gsub("%s+", " ")
-  io.stderr:write("ca.lua: ", args, "\n", usage, "\nMore with --help.\n")
+  io.stderr:write("ca.lua: " .. args .. "\n" .. usage .. "\nMore with --help.\n")
   os.exit(WRONG_USAGE, true)
 end
 return command.run(args, parser, "ca.lua")

@@ -192,7 +192,7 @@ local function new_state(path)
   function state.fail(text)
     state.failures = state.failures + 1
     io.stdout:flush()
-    io.stderr:write(path, ": ", text, "\n")
+    io.stderr:write(path .. ": " .. text .. "\n")
   end
   return state
 end
@@ -204,7 +204,7 @@ function M.run(path, ...)
   local state = new_state(path)
   local chunk, why = loadfile(path ~= "-" and path or nil, "t")
   if not chunk then
-    io.stderr:write("chaski-lua: ", why, "\n")
+    io.stderr:write("chaski-lua: " .. why .. "\n")
     return 1
   end
   local before = core.errors()

@@ -64,6 +64,7 @@ local renew_schema = {
 ---@field not_after integer
 ---@field serial string
 ---@field address string of the CA
+---@field found boolean? the files were there before: nobody was asked for them
 
 local function fail(code, text, ...)
   error(core.new_error(code, "enrolment: " .. text:format(...)), 0)
@@ -252,7 +253,9 @@ local function find(invite, location)
     fail("mismatch", "'%s' is the certificate of %s", paths.certificate, info.uri)
   end
   if is_newer(invite, paths.ca) then fail("mismatch", "'%s' are the roots of another CA", paths.ca) end
-  return describe(folder, invite, info)
+  local enrolled = describe(folder, invite, info)
+  enrolled.found = true
+  return enrolled
 end
 
 --- The files that join has written before for whom the string invites, if they are good; else nil, err. The token is
@@ -321,6 +324,21 @@ function M.join(text, given)
   local invite, err = invites.read(text)
   if not invite then return nil, err end
   return guarded(join, invite, checked)
+end
+
+local grave = { exposed = true, access = true, io = true, bad_invite = true } -- somebody has to look at it
+
+--- The files of the identity that the string is for: those there are, without spending the token, or new ones. As join.
+---@return chaski.enrolled?, chaski.error?
+function M.obtain(text, given)
+  local enrolled, why = M.find(text, { location = given.location })
+  if enrolled or grave[why.code] then return enrolled, why end
+  local err
+  enrolled, err = M.join(text, given)
+  if enrolled or why.code == "missing" then return enrolled, err end
+  local both = core.new_error(err.code, ("%s; the files there are cannot be used: %s"):format(err, why))
+  both.refused = err.refused
+  return nil, both
 end
 
 -- --- renewing --------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ end
 
 local function say(text, ...)
   io.stdout:flush()
-  io.stderr:write("chaski-lua: ", script.path, ": ", text:format(...), "\n")
+  io.stderr:write("chaski-lua: " .. script.path .. ": " .. text:format(...) .. "\n")
 end
 
 -- --- registrations: what the script gets instead of a handle, a subscription, or a timer -----------------------------
@@ -472,7 +472,7 @@ function M.run(watched, path, ...)
   if watched then watch() end
   local chunk, failure = loadfile(path, "t")
   if not chunk and not watched then -- as without --reload: where in us it was found tells nothing
-    io.stderr:write("chaski-lua: ", failure, "\n")
+    io.stderr:write("chaski-lua: " .. failure .. "\n")
     os.exit(1, true)
   end
   local generation = begin(nil)

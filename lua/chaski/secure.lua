@@ -128,18 +128,10 @@ end
 
 -- --- enrolling -------------------------------------------------------------------------------------------------------
 
-local grave = { exposed = true, access = true, io = true, bad_invite = true } -- somebody has to look at it
-
---- The files of the identity that the string is for: those there are, without spending the token, or new ones.
+--- The files of the identity that the string is for.
 local function obtain(text, given, timeout)
-  local location = given.ssl_certificates_location
-  local enrolled, why = enrol.find(text, { location = location })
-  if enrolled or grave[why.code] then return enrolled, why end
-  local err
-  local attributes = given.ssl_certificate_attributes
-  enrolled, err = enrol.join(text, { location = location, attributes = attributes, timeout = timeout })
-  if enrolled or why.code == "missing" then return enrolled, err end
-  return nil, core.new_error(err.code, ("%s; the files there are cannot be used: %s"):format(err, why))
+  local location, attributes = given.ssl_certificates_location, given.ssl_certificate_attributes
+  return enrol.obtain(text, { location = location, attributes = attributes, timeout = timeout })
 end
 
 local function check_subscriptions(node, enrolled)

@@ -76,6 +76,41 @@ describe("the command line", function()
     end
   end)
 
+  it_async("breaks no line of its help but where it was meant to", function()
+    for name in ("pub sub req ping status top graph bench repl ca join completion"):gmatch "%a+" do
+      local help = out_of { name, "--help" }
+      for line in (require("chaski.cli." .. name).epilog or ""):gmatch "[^\n]+" do
+        assert.is_truthy(help:find("\n" .. line .. "\n", 1, true), line)
+      end
+    end
+  end)
+
+  it_async("tells it to whoever asks in another way, and the version", function()
+    local help = out_of { "--help" }
+    assert.equal(help, out_of { "-h" })
+    assert.equal(help, out_of { "help" })
+    assert.equal(out_of { "pub", "--help" }, out_of { "help", "pub" })
+    for _, name in ipairs { "ca", "join", "repl", "completion", "help" } do
+      assert.equal(out_of { name, "--help" }, out_of { name, "-h" })
+    end
+    assert.equal(out_of { "ca", "init", "-h" }, out_of { "help", "ca", "init" })
+    local version = out_of { "--version" }
+    assert.matches("^chaski " .. core.version:gsub("%.", "%%.") .. "  Lua 5%.4  libuv [%d.]+\n$", version)
+    assert.equal(version, out_of { "-v" })
+    assert_fails(2, "unknown option '%-v'", { "pub", "-t", "x", "-m", "y", "-v" })
+    assert_fails(2, "unknown command 'nope'", { "help", "nope" })
+  end)
+
+  it_async("of an unknown option of one letter gives no list of all others, and knows mosquitto's", function()
+    local args = { "pub", "-t", "x", "-m", "y" }
+    for letter, why in pairs { z = "", q = "; there is no quality .*", r = "; there are no retained .*" } do
+      args[6] = "-" .. letter
+      assert_fails(2, ("^chaski: unknown option '%%-%s'%s\nUsage: chaski pub"):format(letter, why), args)
+    end
+    args[6] = "--tll"
+    assert_fails(2, "unknown option '%-%-tll'\nDid you mean '%-%-ttl'%?\n", args)
+  end)
+
   it_async("that is wrong is answered with 2, and the usage of the command", function()
     assert_fails(2, "^chaski: unknown command 'pubb'", { "pubb" })
     assert_fails(2, "^chaski: missing option '%-t'\nUsage: chaski pub", { "pub", "-m", "x" })
@@ -99,6 +134,18 @@ describe("the command line", function()
       assert_fails(3, "^chaski: .*connection refused\n$", args)
     end
     assert_fails(3, "cannot be resolved", { "ping", "-h", "no.such.host.invalid" })
+  end)
+
+  it_async("with a mistake that is known here says so before it connects", function()
+    local nobody = { env = { CHASKI_HOST = "127.0.0.1:1" } }
+    assert_fails(1, "/nowhere: No such file", { "pub", "-t", "x", "-f", "/nowhere" }, nobody)
+    assert_fails(1, "^chaski: /tmp: Is a directory\n$", { "pub", "-t", "x", "-f", "/tmp" }, nobody)
+    assert_fails(2, "not JSON: ", { "pub", "-t", "x", "-m", "{", "--as", "json" }, nobody)
+    assert_fails(1, "cannot write '/nowhere/x': no such folder", { "graph", "-o", "/nowhere/x" }, nobody)
+    assert_fails(1, "cannot write '/tmp': is a directory", { "graph", "-o", "/tmp" }, nobody)
+    local kept = helper.file("kept", "kept")
+    assert_fails(3, "connection refused", { "graph", "-o", kept }, nobody)
+    assert.equal("kept", assert(io.open(kept)):read "a")
   end)
 
   it_async("names the option whose value is out of range, before it connects", function()
@@ -128,6 +175,24 @@ describe("the command line", function()
       local rest = name == "completion" and "bash" or name == "req" and "add x=1 y=2 -h " .. address or "-h " .. address
       local full = { "-c", ("exec '%s' %s %s >/dev/full"):format(command, name, rest) }
       assert_fails(1, "^chaski: standard output: No space left on device\n$", full, { program = "sh" })
+    end
+  end)
+
+  it_async("writes what it complains of at once: others may write there too", function()
+    -- A socket of datagrams shows each write for itself.
+    local watched = [[import socket, subprocess, sys
+here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+subprocess.run(sys.argv[1:], stderr=there)
+here.setblocking(False)
+print(here.recv(65536).decode(), end="")
+try: print("and", here.recv(65536))
+except BlockingIOError: pass]]
+    for _, args in ipairs { { "pubb" }, { "ping", "-h", "127.0.0.1:1" }, { "ca", "list", "--location", "/nowhere" } } do
+      local list = table.move(args, 1, #args, 4, { "-c", watched, command })
+      local lines = run(list, { program = "python3", env = { LD_PRELOAD = false } })
+      assert.equal("", lines.err)
+      assert.matches("^chaski[ ca]*: .*\n$", lines.out)
+      assert.is_nil(lines.out:find("\nand", 1, true))
     end
   end)
 
@@ -218,6 +283,15 @@ describe("pub and sub", function()
     assert.equal(3, sub.code)
   end)
 
+  it_async("sub says that there are no wildcards, and goes on", function()
+    local address = mesh(echo)
+    for _, topic in ipairs { "#", "a/#", "a/+/b", "weather*", "a.>" } do
+      local sub = run { "sub", "-h", address, "-t", topic, "-t", "C#", "-t", "c++", "-W", "1ms" }
+      assert.equal(("chaski: the topic '%s' is taken literally: there are no wildcards\n"):format(topic), sub.err)
+      assert.equal(4, sub.code)
+    end
+  end)
+
   it_async("sub ends when who reads it has gone", function()
     local address, there = mesh [[
       local relay = node { name = "relay", message_propagation = true }
@@ -255,6 +329,22 @@ describe("req", function()
     local address = mesh(echo)
     assert.equal("{ sum = 3 }\n", out_of { "req", "-p", address:match "%d+$", "add", "x=1", "y=2" })
     assert.equal("{ sum = 3 }\n", out_of({ "req", "add", "x=1", "y=2" }, { env = { CHASKI_HOST = address } }))
+  end)
+end)
+
+describe("the address", function()
+  it_async("that is none is told as it was typed", function()
+    local expected = ": expected HOST:PORT %(or %[IPv6%]:PORT%), got '"
+    assert_fails(2, "^chaski: %-h" .. expected .. "127.0.0.1:8511:1'\n$", { "ping", "-h", "127.0.0.1:8511:1" })
+    local env = { CHASKI_HOST = "foo:bar:baz" }
+    assert_fails(2, "^chaski: CHASKI_HOST" .. expected .. "foo:bar:baz'\n$", { "ping" }, { env = env })
+  end)
+
+  it_async("of IPv6 needs brackets only with a port", function()
+    for _, host in ipairs { "::1", "[::1]" } do
+      assert_fails(3, "node:connect %[::1%]:1: ", { "ping", "-h", host, "-p", "1" })
+    end
+    assert_fails(3, "node:connect %[::1%]:1: ", { "ping", "-h", "[::1]:1" })
   end)
 end)
 
@@ -309,16 +399,38 @@ describe("top", function()
     assert.is_true(told[2].rates.relayed > 0)
   end)
 
-  it_async("renews itself on a terminal", function()
-    local address = mesh(house)
-    local args =
-      { "-B", "spec/host/terminal.py", "6", "60", command, "top", "-h", address, "-n", "2", "--interval", "1ms" }
+  --- What it shows of the node on a terminal of that size.
+  local function top_on(rows, columns, address)
+    local args = { "-B", "spec/host/terminal.py", rows, columns, command, "top", "-h", address, "-n", "2" }
+    table.move({ "--interval", "1ms" }, 1, 2, #args + 1, args)
     local process = run(args, { program = "python3", env = { LD_PRELOAD = false } })
     assert.equal(0, process.code)
+    return process
+  end
+
+  it_async("renews itself on a terminal", function()
+    local process = top_on("6", "60", mesh(house))
     assert.equal(2, select(2, process.out:gsub("\27%[H", "")))
     for line in process.out:gmatch "[^\n]+" do
       assert.is_true(#line:gsub("\27%[%d*%a", ""):gsub("\r", "") <= 60)
     end
+  end)
+
+  it_async("has all columns on a terminal of 80, and longer names on a wider one", function()
+    local address = mesh [[
+      local one = node { name = "one", introspect = true }
+      local other = node { name = "a name of nearly thirty letters", subscriptions = "weather" }
+      assert(other:connect(one))
+      print("at " .. one.address)
+    ]]
+    local out = top_on("24", "80", address).out
+    assert.matches(" B in/s B out/s  topics", out)
+    assert.matches("\na name of near .*  weather\27", out)
+    assert.matches("\na name of nearly thirty letters .*  weather\27", top_on("24", "200", address).out)
+  end)
+
+  it_async("takes a terminal that does not know its size for one of 24 lines of 80", function()
+    assert.matches("\nkitchen +[%d.]+", top_on("0", "0", mesh(house)).out)
   end)
 
   it_async("needs a node that introspects", function()
@@ -428,6 +540,20 @@ describe("ca, join and TLS", function()
     assert.matches("^speaker of the mesh home", out_of { "join", "--renew", speaker, "--address", ca })
   end, 30)
 
+  it_async("join once: good files that are there already stay, and the CA is not asked", function()
+    local enrol = authority()
+    local folder, invite = enrol "wall"
+    local location = folder:match "^(.*)/"
+    local key = assert(io.open(folder .. "/key.pem")):read "a"
+    local again = run({ "join", "-", "--location", location }, { stdin = invite })
+    assert.matches("^chaski: .*/wall is there already, and good: the string was not used", again.err)
+    assert.matches("^wall of the mesh home, until .*/wall\n$", again.out)
+    assert.equal(0, again.code)
+    assert.equal(key, assert(io.open(folder .. "/key.pem")):read "a")
+    assert(os.remove(folder .. "/ca.pem"))
+    assert_fails(5, "the CA refuses: .*used", { "join", "-", "--location", location }, { stdin = invite })
+  end, 30)
+
   it_async("tell what is wrong with an enrolment string", function()
     assert_fails(2, "does not begin with 'chaski%-invite%-1:'", { "join", "nonsense" })
     assert_fails(2, "an enrolment string is needed", { "join" })
@@ -443,7 +569,12 @@ describe("data", function()
       assert.equal(text, json.encode(value))
     end
     assert.equal("1.0", json.encode(1.0))
-    assert.equal("null", json.encode(0 / 0))
+    assert.equal("0.1", json.encode(0.1))
+    assert.equal("0.30000000000000004", json.encode(0.1 + 0.2))
+    assert.equal("0.08630399999999999", json.encode(0.086303999999999992)) -- 16 digits will do
+    for _, none in ipairs { 0 / 0, math.huge, -math.huge } do
+      assert.equal("null", json.encode(none))
+    end
     assert.equal('{"$base64":"/wA="}', json.encode "\xff\0")
     assert.equal("\xff\0", tostring(json.decode '{"$base64":"/wA="}'))
     assert.matches("not JSON", select(2, json.decode "[1,"))

@@ -10,7 +10,8 @@ local name -- of the program, for errors
 local usage -- function that tells it
 
 M.epilog = [[
-Exit: 0 done, 1 it failed (why is on standard error), 2 wrong usage, 3 nothing is known of that id or serial.
+Exit: 0 done, 1 it failed (why is on standard error), 2 wrong usage, 3 nothing is known of that id
+or serial.
 
 A first mesh:
   chaski ca init --location ca --mesh home
@@ -93,7 +94,7 @@ end
 
 local function leave(code, text)
   io.stdout:flush()
-  io.stderr:write(name, ": ", text, "\n")
+  io.stderr:write(name .. ": " .. text .. "\n")
   os.exit(code, true)
 end
 

@@ -7,12 +7,14 @@ local draw_dot = require "chaski.topology.dot"
 local draw_svg = require "chaski.topology.svg"
 local graph = require "chaski.topology.graph"
 local session = require "chaski.cli.session"
+local uv = require "luv"
 local walks = require "chaski.cli.walk"
 
 local M = { summary = "Walk the mesh from a node and show what is there." }
 
 M.epilog = [[
-Nodes tell their edges if they have the option introspect = true; others are seen by what their neighbours tell.
+Nodes tell their edges if they have the option introspect = true; others are seen by what their
+neighbours tell.
   chaski graph -h 192.0.2.7:8511 --format svg -o mesh.svg]]
 
 function M.define(command)
@@ -98,6 +100,17 @@ end
 
 local formats = { tree = tree, dot = picture(draw_dot), svg = picture(draw_svg), json = as_json }
 
+--- Can the file be written? What is in it stays until there is something new.
+local function check_output(path)
+  local stat = uv.fs_stat(path)
+  local why = stat and stat.type == "directory" and "is a directory"
+  local place = stat and path or path:match "^(.*/)[^/]*$" or "."
+  if not why and not uv.fs_access(place, "W") then
+    why = uv.fs_stat(place) and "permission denied" or "no such folder"
+  end
+  if why then session.fail(("cannot write '%s': %s"):format(path, why), "failed") end
+end
+
 local function write(path, text)
   local file, why = io.open(path, "wb")
   local ok = file and file:write(text)
@@ -106,6 +119,7 @@ local function write(path, text)
 end
 
 function M.run(args)
+  if args.output then check_output(args.output) end
   local node, edge = session.open(args)
   local nodes, edges = walks.walk(node, edge, args.timeout, args.max)
   local text = formats[args.json and "json" or args.format](nodes, edges)

@@ -7,7 +7,8 @@ local session = require "chaski.cli.session"
 local M = { summary = "Get a certificate with an enrolment string, or renew one." }
 
 M.epilog = [[
-  chaski join chaski-invite-1:…              writes certificates/NAME/{key,certificate,ca,crl}.pem
+  chaski join chaski-invite-1:…            writes certificates/NAME/{key,certificate,ca,crl}.pem,
+                                           unless good ones are there already
   chaski sub -h … -t weather --files certificates/NAME
   chaski join --renew certificates/NAME --address 192.0.2.7:8500]]
 
@@ -22,6 +23,9 @@ function M.define(command)
 end
 
 local function tell(args, enrolled)
+  if enrolled.found then
+    session.complain(enrolled.folder .. " is there already, and good: the string was not used; remove it to enrol anew")
+  end
   if args.json then return session.print(data.json(enrolled)) end
   local till = os.date("!%Y-%m-%d %H:%M:%SZ", enrolled.not_after)
   session.print(("%s of the mesh %s, until %s"):format(enrolled.id, enrolled.mesh, till))
@@ -40,7 +44,7 @@ end
 local function join(args)
   local invite = args.invite == "-" and io.read "l" or args.invite
   if not invite then session.fail("join: an enrolment string is needed, or --renew", "usage") end
-  return enrol.join(invite, { location = args.location, timeout = args.timeout, key = args.kind })
+  return enrol.obtain(invite, { location = args.location, timeout = args.timeout, key = args.kind })
 end
 
 function M.run(args)

@@ -40,8 +40,11 @@ end
 local function from_number(n)
   if math.type(n) == "integer" then return ("%d"):format(n) end
   if n ~= n or n == math.huge or n == -math.huge then return "null" end
-  local text = ("%.15g"):format(n)
-  if tonumber(text) ~= n then text = ("%.17g"):format(n) end
+  local text
+  for digits = 15, 17 do
+    text = ("%%.%dg"):format(digits):format(n)
+    if tonumber(text) == n then break end
+  end
   return text:find "[.e]" and text or text .. ".0"
 end
 

@@ -7,7 +7,8 @@ local session = require "chaski.cli.session"
 local M = { summary = "Publish messages of a topic." }
 
 M.epilog = [[
-Data: with --as auto (the default) a text that is JSON or a Lua table is sent as that value, any other as a string.
+Data: with --as auto (the default) a text that is JSON or a Lua table is sent as that value, any
+other as a string.
   chaski pub -h 192.0.2.7:8511 -t weather -m '{ "celsius": 21.5 }'
   sensors | chaski pub -t weather -l]]
 
@@ -39,9 +40,10 @@ end
 local function read_file(path)
   local file, why = io.open(path, "rb")
   if not file then session.fail(why, "failed") end
-  local text = file:read "a"
+  local text
+  text, why = file:read "a"
   file:close()
-  if not text then session.fail(("cannot read '%s'"):format(path), "failed") end
+  if not text then session.fail(("%s: %s"):format(path, why), "failed") end
   return text
 end
 
@@ -74,8 +76,7 @@ local function publish_lines(publish, args)
   end
 end
 
-local function publish_single(publish, args)
-  local value = single(args)
+local function publish_single(publish, args, value)
   for i = 1, args["repeat"] do
     if i > 1 then chaski.sleep(args.repeat_delay) end
     publish(value)
@@ -86,9 +87,11 @@ function M.run(args)
   if not (args.message or args.file or args.stdin_file or args.stdin_line or args.null) then
     session.fail("pub: one of -m, -f, -s, -l, -n is needed", "usage")
   end
+  local value
+  if not args.stdin_line then value = single(args) end -- what is wrong here is said before anybody is asked
   local node, edge, state = session.open(args)
   local publish = publisher(node, args);
-  (args.stdin_line and publish_lines or publish_single)(publish, args)
+  (args.stdin_line and publish_lines or publish_single)(publish, args, value)
   -- When it answers it has read all, and has said what it refuses.
   local answered, err = edge:ping { timeout = args.timeout, latency_update = false }
   if state.denied then session.fail(state.denied, "denied") end

@@ -6,7 +6,7 @@ local session = require "chaski.cli.session"
 local M = { summary = "Talk to a running host, line by line, as chaski-lua -i does with its own." }
 
 M.epilog = [[
-  chaski-lua --repl-socket /run/user/1000/mesh.sock mesh.lua     a host that allows it, to its own user
+  chaski-lua --repl-socket /run/user/1000/mesh.sock mesh.lua     a host that lets its own user in
   chaski repl /run/user/1000/mesh.sock
   chaski repl /run/user/1000/mesh.sock -e 'node.status' -e '#node.edges'
   ssh there chaski repl /run/user/1000/mesh.sock                 from another machine]]

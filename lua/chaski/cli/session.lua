@@ -47,7 +47,7 @@ function M.add_timeout(command, description, default)
 end
 
 function M.add_json(command)
-  command:flag("--json", "One line of JSON for each thing told.")
+  command:flag("--json", "One line of JSON for each thing told; infinity and NaN are null.")
 end
 
 -- --- the end ---------------------------------------------------------------------------------------------------------
@@ -79,9 +79,10 @@ function M.print(text)
   M.write(text, "\n")
 end
 
+--- A line on standard error, in one write: others may write there too.
 function M.complain(text)
   io.stdout:flush()
-  io.stderr:write("chaski: ", data.safe(tostring(text)), "\n")
+  io.stderr:write("chaski: " .. data.safe(tostring(text)) .. "\n")
 end
 
 local classes = {
@@ -185,12 +186,22 @@ function M.node(args, given)
   return node
 end
 
+--- A host, and perhaps a port, as typed; IPv6 needs brackets only before a port.
+local function with_port(text, port, where)
+  local is_v6 = text:find(":", 1, true) and core.numeric(text)
+  if not is_v6 and not text:find "^%[" and text:find ":.*:" then
+    M.fail(("%s: expected HOST:PORT (or [IPv6]:PORT), got '%s'"):format(where, text), "usage")
+  end
+  if is_v6 then text = "[" .. text .. "]" end
+  local has_port = text:find "^%[.*%]:" or (text:find ":" and not text:find "^%[")
+  return has_port and text or ("%s:%d"):format(text, port or 8511)
+end
+
 --- The address that the options name.
 function M.address(args)
-  local text = args.host or os.getenv "CHASKI_HOST" or args.port and "127.0.0.1" or M.DEFAULT
-  if text:find ":.*:" and not text:find "^%[" then text = "[" .. text .. "]" end -- IPv6
-  local has_port = text:find "^%[.*%]:" or (text:find ":" and not text:find "^%[")
-  return has_port and text or ("%s:%d"):format(text, args.port or 8511)
+  local given = os.getenv "CHASKI_HOST"
+  local text = args.host or given or args.port and "127.0.0.1" or M.DEFAULT
+  return with_port(text, args.port, args.host and "-h" or "CHASKI_HOST")
 end
 
 local speechless = { lost = true, reset = true, truncated = true } -- how a node of TLS takes leave of one without

@@ -7,8 +7,8 @@ local session = require "chaski.cli.session"
 local M = { summary = "Ask a node for its status." }
 
 M.epilog = [[
-Every node tells its name, what it is paired for and whether it is reconnecting; one with the option introspect = true
-also its edges and counters.]]
+Every node tells its name, what it is paired for and whether it is reconnecting; one with the option
+introspect = true also its edges and counters.]]
 
 function M.define(command)
   session.add_timeout(command, "How long to wait for each answer.", "2s")

@@ -7,6 +7,8 @@ local session = require "chaski.cli.session"
 
 local M = { summary = "Print messages of topics as they come." }
 
+M.epilog = "Topics are taken literally: there are no wildcards."
+
 function M.define(command)
   command:option("-t --topic", "Topic; may be repeated."):argname("TOPIC"):count("+"):convert(convert.topic "-t")
   command:option("-C --count", "End after so many messages."):argname("COUNT"):convert(convert.count("-C", 1))
@@ -40,6 +42,15 @@ local function as_text(message, value, why, verbose)
   return verbose and data.safe(message.topic) .. " " .. text or text
 end
 
+--- Who knows MQTT or NATS may wait for long for what never matches.
+local function warn_of_wildcards(topics)
+  for _, topic in ipairs(topics) do
+    if topic:find("*", 1, true) or ("." .. topic .. "."):find "[./][#+>][./]" then
+      session.complain(("the topic '%s' is taken literally: there are no wildcards"):format(topic))
+    end
+  end
+end
+
 --- Ends the task that waits, with a reason.
 local function ending()
   local waiter, reason
@@ -57,6 +68,7 @@ local function ending()
 end
 
 function M.run(args)
+  warn_of_wildcards(args.topic)
   local finish, wait = ending()
   local node = session.node(args)
   local left, denied, reason = args.count, nil, nil

@@ -95,63 +95,78 @@ local function ledger_line(told)
   return table.concat(parts, ", ")
 end
 
-local function edge_line(edge)
+local PIPE = 110 -- columns of a table that no terminal cuts
+local row = "%s %8s %7s %6s %6s %6s %6s %7s  %s" -- 80 columns with a name of 14 and 11 for topics
+
+--- So many characters of a text at most.
+local function cut(text, most)
+  if not utf8.len(text) then return text:sub(1, most) end
+  local past = utf8.offset(text, most + 1)
+  return past and text:sub(1, past - 1) or text
+end
+
+--- A name as the first column has it: wider terminals have more room for it.
+local function fitted(name, columns)
+  local width = math.max(14, math.min(columns // 5 - 2, 32))
+  name = cut(name, width)
+  return name .. (" "):rep(width - (utf8.len(name) or #name))
+end
+
+local function heads(columns)
+  return row:format(fitted("edge", columns), "ms", "jitter", "queued", "in/s", "out/s", "B in/s", "B out/s", "topics")
+end
+
+local function edge_line(edge, columns)
   local r, state = edge.rates, edge.suspended and "suspended" or data.safe(table.concat(edge.subscriptions, " "))
-  return ("%-20.20s %9.3f %8.3f %8s %8.0f %8.0f %8s %8s  %s"):format(
-    data.safe(edge.name),
-    edge.latency,
-    edge.jitter,
+  return row:format(
+    fitted(data.safe(edge.name), columns),
+    ("%.3f"):format(edge.latency),
+    ("%.3f"):format(edge.jitter),
     bytes(edge.queued),
-    r.frames_in,
-    r.frames_out,
+    ("%.0f"):format(r.frames_in),
+    ("%.0f"):format(r.frames_out),
     bytes(r.bytes_in),
     bytes(r.bytes_out),
     state
   )
 end
 
-local heads = ("%-20s %9s %8s %8s %8s %8s %8s %8s  %s"):format(
-  "edge",
-  "ms",
-  "jitter",
-  "queued",
-  "in/s",
-  "out/s",
-  "B in/s",
-  "B out/s",
-  "topics"
-)
-
-local function lines_of(told)
+local function lines_of(told, columns)
   local title, name = "%s at %s, up %s, %d edges%s", data.safe(told.name)
   local lines = {
     title:format(name, data.safe(told.address), uptime(told.uptime), #told.edges, told.tls and ", TLS" or ""),
     ledger_line(told),
     "",
-    heads,
+    heads(columns),
   }
   table.sort(told.edges, function(a, b)
     return a.rates.bytes_in + a.rates.bytes_out > b.rates.bytes_in + b.rates.bytes_out
       or (a.rates.bytes_in + a.rates.bytes_out == b.rates.bytes_in + b.rates.bytes_out and a.number < b.number)
   end)
   for _, edge in ipairs(told.edges) do
-    lines[#lines + 1] = edge_line(edge)
+    lines[#lines + 1] = edge_line(edge, columns)
   end
   return lines
 end
 
 -- --- where it goes ---------------------------------------------------------------------------------------------------
 
---- As much as there is room for, each line cut, the rest of the screen empty.
-local function draw(lines)
+--- Columns and rows of the terminal. One that does not know says 0, as one does that nobody has told (script -c).
+local function size()
   local tty = assert(uv.new_tty(1, false))
   local columns, rows = tty:get_winsize()
   tty:close()
-  columns, rows = columns or 80, rows or 24
+  if not columns then return 80, 24 end
+  return columns > 0 and columns or 80, rows > 0 and rows or 24
+end
+
+--- As much as there is room for, each line cut, the rest of the screen empty.
+local function draw(told)
+  local columns, rows = size()
+  local lines = lines_of(told, columns)
   local parts = { "\27[H" }
   for i = 1, math.min(#lines, rows - 1) do
-    local cut = utf8.offset(lines[i], columns + 1)
-    parts[#parts + 1] = (cut and lines[i]:sub(1, cut - 1) or lines[i]) .. "\27[K\n"
+    parts[#parts + 1] = cut(lines[i], columns) .. "\27[K\n"
   end
   session.write(table.concat(parts), "\27[J")
 end
@@ -164,13 +179,11 @@ local function shower(args)
   end
   if uv.guess_handle(1) ~= "tty" then
     return function(told)
-      session.print(table.concat(lines_of(told), "\n") .. "\n")
+      session.print(table.concat(lines_of(told, PIPE), "\n") .. "\n")
     end
   end
   io.stdout:write "\27[2J"
-  return function(told)
-    draw(lines_of(told))
-  end
+  return draw
 end
 
 function M.run(args)

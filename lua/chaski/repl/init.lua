@@ -4,7 +4,7 @@ local M = { listen = require "chaski.repl.server" }
 
 local function complain(message)
   io.stdout:flush()
-  io.stderr:write(message, "\n")
+  io.stderr:write(message .. "\n")
 end
 
 local function write(text)
