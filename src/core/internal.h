@@ -95,19 +95,19 @@ struct chaski__link {
   const chaski_transport *transport; /* the stream's; the node's may be another one by now */
   chaski_stream *stream;             /* NULL once closed */
   enum chaski__link_state state;
-  bool dialled;
-  bool waiting;   /* a part of the outbox is borrowed by the transport */
-  bool shut;      /* our end of the stream was sent */
-  bool ended;     /* the stream's end was seen while leaving */
-  bool parting;   /* the peer said goodbye: of what it counts nothing comes any more */
-  bool dirty;     /* is in loop->dirty */
-  bool sent_back; /* we answered the peer's handshake */
-  bool got_back;  /* the peer answered ours */
-  bool asked;     /* live: a ping went out, whose pong will say that the peer counts the edge too */
-  bool confirmed; /* it came, or will not come */
-  bool sessioned; /* it has, or had, a session: that counts the frames then */
-  size_t closing; /* its part of loop->closing */
-  int failure;    /* noticed where no upcall may be made; acted on at the end of the turn */
+  bool dialled : 1;
+  bool waiting : 1;   /* a part of the outbox is borrowed by the transport */
+  bool shut : 1;      /* our end of the stream was sent */
+  bool ended : 1;     /* the stream's end was seen while leaving */
+  bool parting : 1;   /* the peer said goodbye: of what it counts nothing comes any more */
+  bool dirty : 1;     /* is in loop->dirty */
+  bool sent_back : 1; /* we answered the peer's handshake */
+  bool got_back : 1;  /* the peer answered ours */
+  bool asked : 1;     /* live: a ping went out, whose pong will say that the peer counts the edge too */
+  bool confirmed : 1; /* it came, or will not come */
+  bool sessioned : 1; /* it has, or had, a session: that counts the frames then */
+  size_t closing;     /* its part of loop->closing */
+  int failure;        /* noticed where no upcall may be made; acted on at the end of the turn */
   uint32_t pauses;
   uint64_t handshake; /* number in the id of the handshake we sent; 0: none or answered */
   chaski_frame_decoder decoder;
@@ -149,17 +149,19 @@ enum chaski__edge_state { EDGE_PENDING, EDGE_LIVE, EDGE_ENDED };
 
 struct chaski_edge {
   uint32_t refs;
+  enum chaski__edge_state state;
   chaski_node *node;  /* NULL after the node's end */
   chaski__link *link; /* NULL after the edge's end */
-  enum chaski__edge_state state;
-  bool was_live, dialled, root, propagates;
-  bool taker;       /* takes every topic: a root, a relay, or a peer that does not tell (Python) */
-  bool choked;      /* the queue passed its high mark and has not fallen to the low one */
-  bool told_choked; /* what the embedder was last told of it */
-  bool own_agent;   /* the peer's agent is CHASKI_AGENT */
-  bool known;       /* the peer's id (or, without one, its name and address) is set */
+  bool was_live : 1, dialled : 1, root : 1, propagates : 1;
+  bool taker : 1;       /* takes every topic: a root, a relay, or a peer that does not tell (Python) */
+  bool choked : 1;      /* the queue passed its high mark and has not fallen to the low one */
+  bool told_choked : 1; /* what the embedder was last told of it */
+  bool own_agent : 1;   /* the peer's agent is CHASKI_AGENT */
+  bool known : 1;       /* the peer's id (or, without one, its name and address) is set */
   uint16_t port, dial_port;
   int protocol, reason;
+  uint32_t topic_count; /* in topics */
+  uint32_t ping_count;  /* in pings */
   const char *detail;
   uint64_t number, start, frame_max, topic_max; /* the peer's maxima as it announced them; 0: it did not */
   char *name, *id, *ip, *agent, *dial_host;     /* NULL: "" */
@@ -168,11 +170,9 @@ struct chaski_edge {
   chaski_latency latency;
   chaski_traffic counters;
   chaski__ping *pings;
-  size_t ping_count;
   chaski_dial *dials;
   chaski__buf *report; /* dialling: data of the report_paired that goes first; accepted: the frame that came early */
   chaski__topic **topics;
-  uint32_t topic_count;
   char *forbidden;         /* a topic the peer announced and may not have, until it can be told; NULL: none */
   uint64_t forbidden_told; /* ns: when the peer was last told of a refusal */
   uint64_t told;           /* hash of what the peer last told of itself */
